@@ -1,0 +1,68 @@
+# CamVid at half resolution, 1/8 of the 367 training images labelled.
+data_root = 'data/camvid/'
+splits = '{{ fileDirname }}/splits/camvid/1_8/'
+img_scale = (240, 180)
+crop_size = (160, 160)
+
+geometry = [
+    dict(type='RandomResize', scale=img_scale, ratio_range=(0.75, 2.0), keep_ratio=True),
+    dict(type='RandomCrop', crop_size=crop_size),
+    dict(type='RandomFlip', prob=0.5),
+]
+labeled_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadAnnotations'),
+    *geometry,
+    dict(type='PhotoMetricDistortion'),
+    dict(type='PackSegInputs'),
+]
+unlabeled_pipeline = [
+    dict(type='LoadUnlabeledImage'),
+    *geometry,
+    dict(type='RandomCutMixRegion', num_boxes=32, area=0.5),
+    dict(type='MultiView', weak=[], strong=[dict(type='StrongPhotometric')]),
+]
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale=img_scale, keep_ratio=True),
+    dict(type='LoadAnnotations'),
+    dict(type='PackSegInputs'),
+]
+
+labeled = dict(
+    type='CamVidDataset',
+    data_root=data_root,
+    data_prefix=dict(img_path='images/train', seg_map_path='annotations/train'),
+    ann_file=splits + 'labeled.txt',
+    pipeline=labeled_pipeline,
+)
+unlabeled = dict(
+    type='UnlabeledDataset',
+    data_root=data_root,
+    data_prefix=dict(img_path='images/train'),
+    ann_file=splits + 'unlabeled.txt',
+    pipeline=unlabeled_pipeline,
+)
+train_dataloader = dict(
+    batch_size=8,
+    num_workers=2,
+    persistent_workers=True,
+    sampler=dict(type='SemiSampler', batch_size=8, source_ratio=[4, 4]),
+    collate_fn=dict(type='semi_collate'),
+    dataset=dict(type='SemiDataset', labeled=labeled, unlabeled=unlabeled),
+)
+val_dataloader = dict(
+    batch_size=1,
+    num_workers=2,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='CamVidDataset',
+        data_root=data_root,
+        data_prefix=dict(img_path='images/val', seg_map_path='annotations/val'),
+        pipeline=test_pipeline,
+    ),
+)
+test_dataloader = val_dataloader
+val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
+test_evaluator = val_evaluator

@@ -1,0 +1,50 @@
+"""What the package needs of its surroundings, checked and mended at import."""
+
+from importlib import import_module
+
+from mmengine.utils import digit_version
+
+_INSTALL = 'pip install "mmseg-semi[onedl]"'
+# module: (lowest version that works, first one that does not)
+_SUPPORTED = {
+    'torch': ('2.0.0', '3.0.0'),
+    'mmengine': ('0.10.0', '1.0.0'),
+    'mmcv': ('2.0.0rc4', '3.0.0'),
+    'mmseg': ('1.2.0', '2.0.0'),
+}
+
+
+def check_versions() -> None:
+    """Refuse packages that this one was not written for.
+
+    Raises:
+        ImportError: If a package is missing or its version is not supported; the message says what to install.
+    """
+    for name, (lowest, limit) in _SUPPORTED.items():
+        try:
+            version = import_module(name).__version__
+        except ImportError as error:
+            raise ImportError(f'mmseg_semi cannot import {name} ({error}); install it with {_INSTALL}') from error
+        if not digit_version(lowest) <= digit_version(version) < digit_version(limit):
+            raise ImportError(
+                f'mmseg_semi needs {name} >= {lowest}, < {limit}, but {version} is installed; '
+                f'install a supported version with {_INSTALL}'
+            )
+
+
+def prepare_mmengine() -> None:
+    """Let mmengine find mmseg's configs and load its own checkpoints, whichever line of it is installed.
+
+    ``_base_ = 'mmseg::...'`` looks for a distribution of a name that only one line of packages has, and the training
+    history in a checkpoint is made of classes that torch >= 2.6 unpickles only once they are declared safe.
+    """
+    import numpy as np
+    import torch
+    from mmengine.config.utils import MODULE2PACKAGE
+    from mmengine.logging.history_buffer import HistoryBuffer
+
+    MODULE2PACKAGE['mmseg'] = 'mmseg'
+    if hasattr(torch.serialization, 'add_safe_globals'):
+        reconstruct = (getattr(np, '_core', None) or np.core).multiarray._reconstruct
+        dtypes = [type(np.dtype(kind)) for kind in ('float64', 'float32', 'int64', 'int32', 'bool')]
+        torch.serialization.add_safe_globals([HistoryBuffer, reconstruct, np.ndarray, np.dtype, *dtypes])

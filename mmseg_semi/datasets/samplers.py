@@ -1,0 +1,100 @@
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from mmengine.dist import get_dist_info, sync_random_seed
+from mmseg.registry import DATA_SAMPLERS
+from torch.utils.data import Sampler
+
+from mmseg_semi.utils.seed import derive_seed
+
+
+class SampleIndex(NamedTuple):
+    """Which sample to load, and the seed of all that is random in it."""
+
+    index: int
+    seed: int
+
+
+@DATA_SAMPLERS.register_module()
+class SemiSampler(Sampler):
+    """Fill every batch with a fixed number of labelled, then of unlabelled samples, for ever.
+
+    Each part is gone through in a new order on every pass. Order and seeds depend on ``seed`` and the position in the
+    global stream alone, so that they are the same for any number of workers, and resuming costs no loading.
+
+    Args:
+        dataset (SemiDataset): Or any dataset with ``source_sizes``, the number of samples of each of its parts.
+        batch_size (int): Samples in a batch on each rank, as given to the dataloader.
+        source_ratio (Sequence[int]): How many samples of each part a batch holds; they add up to ``batch_size``.
+        shuffle (bool): Whether to draw a new order on every pass.
+        seed (int, optional): Defaults to one drawn at random and shared by the ranks.
+
+    Raises:
+        ValueError: If ``source_ratio`` fits neither the batch size nor the parts of the dataset.
+    """
+
+    def __init__(
+        self,
+        dataset,
+        batch_size: int,
+        source_ratio: Sequence[int],
+        shuffle: bool = True,
+        seed: int | None = None,
+    ) -> None:
+        self.sizes = dataset.source_sizes
+        self.source_ratio = list(source_ratio)
+        if len(self.source_ratio) != len(self.sizes) or min(self.source_ratio) < 1:
+            raise ValueError(
+                f'SemiSampler: source_ratio={self.source_ratio} needs one positive number for each of the '
+                f'{len(self.sizes)} parts of the dataset'
+            )
+        if sum(self.source_ratio) != batch_size:
+            raise ValueError(
+                f'SemiSampler: source_ratio={self.source_ratio} adds up to {sum(self.source_ratio)}, '
+                f'but batch_size is {batch_size}'
+            )
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.seed = sync_random_seed() if seed is None else seed
+        self.rank, self.world_size = get_dist_info()
+        self._first_batch = 0
+
+    def _stream(self, source: int, first: int) -> Iterator[SampleIndex]:
+        """Yield this rank's samples of one part, from its batch ``first`` on."""
+        size, count = self.sizes[source], self.source_ratio[source]
+        offset = sum(self.sizes[:source])
+        batch, turn, order = first, -1, np.arange(size)
+        while True:
+            start = (batch * self.world_size + self.rank) * count
+            for position in range(start, start + count):
+                if self.shuffle and position // size != turn:
+                    turn = position // size
+                    order = np.random.default_rng((self.seed, source, turn)).permutation(size)
+                yield SampleIndex(offset + int(order[position % size]), derive_seed(self.seed, source, position))
+            batch += 1
+
+    def __iter__(self) -> Iterator[SampleIndex]:
+        streams = [self._stream(source, self._first_batch) for source in range(len(self.sizes))]
+        while True:
+            for stream, count in zip(streams, self.source_ratio, strict=True):
+                for _ in range(count):
+                    yield next(stream)
+
+    def skip(self, num_samples: int) -> None:
+        """Start behind the first ``num_samples`` samples of this rank, counted from the start of the stream.
+
+        Raises:
+            ValueError: If they are not a whole number of batches.
+        """
+        if num_samples % self.batch_size or num_samples < 0:
+            raise ValueError(f'SemiSampler.skip: {num_samples} samples are not whole batches of {self.batch_size}')
+        self._first_batch = num_samples // self.batch_size
+
+    def __len__(self) -> int:
+        """Samples of one epoch on this rank: one pass over the last part, the unlabelled one where there is one."""
+        batches = -(-self.sizes[-1] // (self.source_ratio[-1] * self.world_size))
+        return batches * self.batch_size
+
+    def set_epoch(self, epoch: int) -> None:
+        """Do nothing: the stream is infinite and its order does not depend on the epoch."""

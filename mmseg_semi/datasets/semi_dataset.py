@@ -1,0 +1,81 @@
+import copy
+from typing import Any
+
+from mmengine.dataset import BaseDataset
+from mmseg.registry import DATASETS
+
+from mmseg_semi.utils.seed import seeded
+
+from .samplers import SampleIndex
+
+
+@DATASETS.register_module()
+class SemiDataset:
+    """Labelled images followed by unlabelled ones.
+
+    A sample is a dict of ``inputs`` and ``data_samples``, each of them a dict with one entry a view. A pipeline that
+    ends in ``PackSegInputs`` makes one view, named ``'labeled'`` or ``'unlabeled'`` after its part; one that ends in
+    :class:`MultiView` names its own.
+
+    Args:
+        labeled (dict): Config of a dataset with annotations.
+        unlabeled (dict, optional): Config of a dataset without; none is needed to train on the labels alone.
+
+    Raises:
+        ValueError: If a part has no image.
+    """
+
+    def __init__(self, labeled: dict | BaseDataset, unlabeled: dict | BaseDataset | None = None) -> None:
+        parts = dict(labeled=labeled, unlabeled=unlabeled)
+        self.parts: dict[str, BaseDataset] = {}
+        for name, part in parts.items():
+            if part is None:
+                continue
+            dataset = DATASETS.build(part) if isinstance(part, dict) else part
+            dataset.full_init()
+            if len(dataset) == 0:
+                raise ValueError(
+                    f'the {name} part of SemiDataset has no image: check its data_root, data_prefix='
+                    f'{dataset.data_prefix}, ann_file={dataset.ann_file!r} and suffixes'
+                )
+            self.parts[name] = dataset
+
+    @property
+    def metainfo(self) -> dict:
+        """dict: The labelled part's classes and palette."""
+        return copy.deepcopy(self.parts['labeled'].metainfo)
+
+    @property
+    def source_sizes(self) -> list[int]:
+        """list[int]: Number of images of each part."""
+        return [len(part) for part in self.parts.values()]
+
+    def __len__(self) -> int:
+        return sum(self.source_sizes)
+
+    def locate(self, index: int) -> tuple[str, int]:
+        """Say which part holds sample ``index``, and where in that part it is."""
+        for name, part in self.parts.items():
+            if index < len(part):
+                return name, index
+            index -= len(part)
+        raise IndexError('sample index out of range')
+
+    def get_data_info(self, index: int) -> dict:
+        """Give what is known of sample ``index`` before its pipeline runs."""
+        name, local = self.locate(index)
+        return self.parts[name].get_data_info(local)
+
+    def __getitem__(self, index: int | SampleIndex) -> dict[str, dict[str, Any]]:
+        if isinstance(index, SampleIndex):
+            with seeded(index.seed):
+                return self[index.index]
+        name, local = self.locate(index)
+        try:
+            sample = self.parts[name][local]
+        except Exception as error:
+            path = self.parts[name].get_data_info(local).get('img_path')
+            raise RuntimeError(f'cannot prepare {name} image {path}: {error}') from error
+        if not isinstance(sample['inputs'], dict):
+            sample = {key: {name: value} for key, value in sample.items()}
+        return sample

@@ -1,0 +1,6 @@
+from .cutmix import RandomCutMixRegion
+from .loading import LoadUnlabeledImage
+from .multi_view import MultiView
+from .photometric import StrongPhotometric
+
+__all__ = ['LoadUnlabeledImage', 'MultiView', 'RandomCutMixRegion', 'StrongPhotometric']

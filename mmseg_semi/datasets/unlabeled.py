@@ -1,0 +1,50 @@
+import os.path as osp
+
+import mmengine
+from mmengine import fileio
+from mmseg.datasets import BaseSegDataset
+from mmseg.registry import DATASETS
+
+
+@DATASETS.register_module()
+class UnlabeledDataset(BaseSegDataset):
+    """Images without annotations, from a folder or from a list.
+
+    Args:
+        data_root (str, optional): Folder that ``img_path`` and ``ann_file`` start from.
+        data_prefix (dict): ``dict(img_path=FOLDER)``. Without a list, all images of the folder and its subfolders.
+        ann_file (str): List of images in that folder, one a line, with or without their suffix.
+        img_suffix (str | tuple[str, ...]): Suffixes of the images, tried in this order where the list leaves them out.
+
+    Raises:
+        FileNotFoundError: If the list or the folder is missing.
+    """
+
+    def __init__(
+        self,
+        data_prefix: dict = dict(img_path=''),
+        img_suffix: str | tuple[str, ...] = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp'),
+        **kwargs,
+    ) -> None:
+        suffixes = (img_suffix,) if isinstance(img_suffix, str) else tuple(img_suffix)
+        super().__init__(data_prefix=data_prefix, img_suffix=suffixes, **kwargs)
+
+    def load_data_list(self) -> list[dict]:
+        """List the images, sorted where they come from a folder."""
+        folder = self.data_prefix['img_path']
+        if not osp.isdir(folder):
+            raise FileNotFoundError(f'folder of unlabelled images not found: {folder}')
+        if self.ann_file and not osp.isdir(self.ann_file):
+            if not osp.isfile(self.ann_file):
+                raise FileNotFoundError(f'list of unlabelled images not found: {self.ann_file}')
+            lines = mmengine.list_from_file(self.ann_file, backend_args=self.backend_args)
+            paths = [self._complete(osp.join(folder, line.strip())) for line in lines if line.strip()]
+        else:
+            names = fileio.list_dir_or_file(folder, list_dir=False, recursive=True, backend_args=self.backend_args)
+            paths = sorted(osp.join(folder, name) for name in names if name.lower().endswith(self.img_suffix))
+        return [dict(img_path=path, seg_fields=[]) for path in paths]
+
+    def _complete(self, path: str) -> str:
+        if path.lower().endswith(self.img_suffix):
+            return path
+        return next((path + suffix for suffix in self.img_suffix if osp.isfile(path + suffix)), path)

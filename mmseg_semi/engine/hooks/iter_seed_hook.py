@@ -1,0 +1,20 @@
+from mmengine.dist import get_rank
+from mmengine.hooks import Hook
+from mmseg.registry import HOOKS
+
+from mmseg_semi.utils.seed import derive_seed, seed_everything
+
+
+@HOOKS.register_module()
+class IterSeedHook(Hook):
+    """Seed all generators from (seed, rank, iteration) before each training iteration.
+
+    Dropout and random pairs then depend on where training is, not on what ran before: a run that resumes, on any
+    number of ranks, draws what an uninterrupted one would, and no generator's state needs to be saved.
+    """
+
+    priority = 'VERY_HIGH'
+
+    def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
+        """Seed Python, NumPy and torch."""
+        seed_everything(derive_seed(runner.seed, get_rank(), runner.iter))

@@ -1,0 +1,56 @@
+import torch
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmseg.registry import HOOKS
+
+
+@HOOKS.register_module()
+class MeanTeacherHook(Hook):
+    """Move the teacher towards the student after every optimizer step.
+
+    teacher <- (1 - momentum) * teacher + momentum * student, for parameters and floating-point buffers (batch-norm
+    statistics) alike; integer buffers are copied. `Tarvainen & Valpola, Mean teachers are better role models, NeurIPS
+    2017 <https://arxiv.org/abs/1703.01780>`_.
+
+    Args:
+        momentum (float): In mmengine's sense: 0.001 keeps 0.999 of the teacher, in (0, 1].
+        warmup (bool): Whether the teacher is a plain average of all students so far until ``momentum`` is the larger:
+            step t then uses max(momentum, 1 / (t + 1)).
+
+    Raises:
+        ValueError: If ``momentum`` is out of range, or the model has no student and teacher of the same shape.
+    """
+
+    priority = 'NORMAL'
+
+    def __init__(self, momentum: float = 0.001, warmup: bool = False) -> None:
+        if not 0 < momentum <= 1:
+            raise ValueError(f'MeanTeacherHook: momentum={momentum} is not in (0, 1]; 0.001 keeps 0.999 of the teacher')
+        self.momentum = momentum
+        self.warmup = warmup
+
+    def before_train(self, runner) -> None:
+        """Pair the tensors of student and teacher once."""
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        if not (hasattr(model, 'student') and hasattr(model, 'teacher')):
+            raise ValueError(f'MeanTeacherHook needs a model with student and teacher, not {type(model).__name__}')
+        student, teacher = model.student.state_dict(keep_vars=True), model.teacher.state_dict(keep_vars=True)
+        shapes = [{name: value.shape for name, value in state.items()} for state in (student, teacher)]
+        if shapes[0] != shapes[1]:
+            differing = sorted(name for name in shapes[0].keys() | shapes[1].keys()
+                               if shapes[0].get(name) != shapes[1].get(name))  # fmt: skip
+            raise ValueError(f'MeanTeacherHook: student and teacher differ in {differing[:4]}')
+        pairs = [(teacher[name].detach(), value.detach()) for name, value in student.items()]
+        self._averaged = [list(side) for side in zip(*(p for p in pairs if p[0].is_floating_point()), strict=True)]
+        self._copied = [pair for pair in pairs if not pair[0].is_floating_point()]
+
+    @torch.no_grad()
+    def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+        """Update the teacher if this iteration ended in an optimizer step."""
+        if not runner.optim_wrapper.should_update():
+            return
+        momentum = max(self.momentum, 1 / (runner.iter + 1)) if self.warmup else self.momentum
+        teacher, student = self._averaged
+        torch._foreach_lerp_(teacher, student, momentum)
+        for target, source in self._copied:
+            target.copy_(source)

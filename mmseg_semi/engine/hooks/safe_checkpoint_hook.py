@@ -1,0 +1,118 @@
+import os
+import os.path as osp
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mmengine.dist import is_main_process
+from mmengine.fileio import LocalBackend, register_backend
+from mmengine.hooks import CheckpointHook
+from mmseg.registry import HOOKS
+
+
+class AtomicLocalBackend(LocalBackend):
+    """Local files that are there as a whole or not at all, whenever the process dies."""
+
+    def put(self, obj: bytes, filepath: str | Path) -> None:
+        """Write beside ``filepath``, then rename.
+
+        Raises:
+            OSError: If the file cannot be written; what stood there before still does.
+        """
+        os.makedirs(osp.dirname(filepath) or '.', exist_ok=True)
+        temporary = f'{filepath}.{os.getpid()}.tmp'
+        try:
+            with open(temporary, 'wb') as file:
+                file.write(obj)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, filepath)
+        except OSError as error:
+            Path(temporary).unlink(missing_ok=True)
+            raise OSError(
+                error.errno,
+                f'cannot save {filepath}: {error.strerror}. Files saved before are untouched; '
+                'make room there and continue with --resume',
+            ) from error
+
+    def put_text(self, obj: str, filepath: str | Path, encoding: str = 'utf-8') -> None:
+        """Write text as :meth:`put` writes bytes."""
+        self.put(obj.encode(encoding), filepath)
+
+
+register_backend('atomic_local', AtomicLocalBackend, force=True)
+
+
+@HOOKS.register_module()
+class SafeCheckpointHook(CheckpointHook):
+    """mmengine's ``CheckpointHook``, after which some checkpoint that resumes is left at any moment.
+
+    A checkpoint is written whole or not at all, ``last_checkpoint`` names it once it is there, and only then are
+    outdated ones removed. Arguments are those of ``CheckpointHook``.
+    """
+
+    def __init__(self, *args, backend_args: dict | None = None, **kwargs) -> None:
+        super().__init__(*args, backend_args=backend_args or dict(backend='atomic_local'), **kwargs)
+
+    def before_train(self, runner) -> None:
+        """Prepare the folder and clear what a killed run left half-written there."""
+        super().before_train(runner)
+        if is_main_process():
+            for leftover in Path(self.out_dir).glob('*.tmp'):
+                leftover.unlink()
+
+    @contextmanager
+    def _removing_last(self) -> Iterator[None]:
+        backend, outdated = self.file_backend, []
+        self.file_backend = _Deferred(backend, outdated)
+        try:
+            yield
+        finally:
+            self.file_backend = backend
+        for path in outdated:
+            backend.remove(path)
+
+    def _save_best_checkpoint(self, runner, metrics: dict) -> None:
+        with self._removing_last():
+            super()._save_best_checkpoint(runner, metrics)
+
+    def _save_checkpoint_with_step(self, runner, step: int, meta: dict) -> None:
+        outdated = []
+        if self.max_keep_ckpts > 0 and step not in self.keep_ckpt_ids:
+            outdated = list(self.keep_ckpt_ids)[: len(self.keep_ckpt_ids) + 1 - self.max_keep_ckpts]
+            # The checkpoint lists the outdated ones too, so that a resumed run removes what a killed one could not.
+            runner.message_hub.update_info('keep_ckpt_ids', [*self.keep_ckpt_ids, step])
+            self.keep_ckpt_ids.append(step)
+        filename = self.filename_tmpl.format(step)
+        last_ckpt = self.file_backend.join_path(self.out_dir, filename)
+        runner.save_checkpoint(
+            self.out_dir,
+            filename,
+            save_optimizer=self.save_optimizer,
+            save_param_scheduler=self.save_param_scheduler,
+            meta=meta,
+            by_epoch=self.by_epoch,
+            backend_args=self.backend_args,
+            **self.args,
+        )
+        self.last_ckpt = last_ckpt
+        runner.message_hub.update_info('last_ckpt', last_ckpt)
+        if is_main_process():
+            AtomicLocalBackend().put_text(last_ckpt, osp.join(runner.work_dir, 'last_checkpoint'))
+            for old in outdated:
+                path = self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(old))
+                if self.file_backend.isfile(path):
+                    self.file_backend.remove(path)
+
+
+class _Deferred:
+    """A file backend that notes what to remove."""
+
+    def __init__(self, backend, outdated: list[str]) -> None:
+        self._backend, self._outdated = backend, outdated
+
+    def remove(self, path: str) -> None:
+        self._outdated.append(path)
+
+    def __getattr__(self, name: str):
+        return getattr(self._backend, name)

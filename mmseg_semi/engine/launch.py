@@ -1,0 +1,52 @@
+"""What the tools in ``tools/`` share: several processes, with or without GPUs."""
+
+import argparse
+import os
+
+import torch
+import torch.distributed as torch_dist
+from mmengine.config import Config
+from mmengine.device import get_device
+
+
+def add_launcher(parser: argparse.ArgumentParser) -> None:
+    """Add the options that tell who started the process."""
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='job launcher')
+    # torchrun sets LOCAL_RANK; torch.distributed.launch of old passed it as an option
+    parser.add_argument('--local-rank', '--local_rank', type=int, default=0, help=argparse.SUPPRESS)
+
+
+def prepare_device(cfg: Config, launcher: str, amp: bool = False) -> None:
+    """Set a config up for the devices at hand.
+
+    Args:
+        cfg (Config): Changed in place.
+        launcher (str): As for mmengine's runner.
+        amp (bool): Whether to train with automatic mixed precision.
+
+    Raises:
+        SystemExit: If mixed precision is asked for without a GPU.
+    """
+    cfg.launcher = launcher
+    on_cpu = get_device() == 'cpu'
+    if amp:
+        if on_cpu:
+            raise SystemExit('--amp needs a GPU: mmengine has no mixed precision for CPU; leave it out')
+        cfg.optim_wrapper.type = 'AmpOptimWrapper'
+        cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+    if on_cpu and launcher != 'none':
+        _init_gloo(cfg, launcher)
+
+
+def _init_gloo(cfg: Config, launcher: str) -> None:
+    """Do for CPUs what mmengine's runner does for GPUs: it would call CUDA."""
+    if launcher != 'pytorch':
+        raise SystemExit(f'--launcher {launcher} needs GPUs; on CPUs use --launcher pytorch')
+    torch_dist.init_process_group('gloo', rank=int(os.environ['RANK']), world_size=int(os.environ['WORLD_SIZE']))
+    torch.set_num_threads(max(1, torch.get_num_threads() // int(os.environ.get('LOCAL_WORLD_SIZE', 1))))
+    cfg.model_wrapper_cfg = dict(
+        type='MMDistributedDataParallel',
+        device_ids=None,
+        broadcast_buffers=False,
+        find_unused_parameters=cfg.get('find_unused_parameters', False),
+    )

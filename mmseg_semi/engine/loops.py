@@ -1,0 +1,52 @@
+from itertools import chain, repeat
+
+from mmengine.model import is_model_wrapper
+from mmengine.runner import IterBasedTrainLoop, ValLoop
+from mmseg.registry import LOOPS
+
+
+@LOOPS.register_module()
+class SemiIterBasedTrainLoop(IterBasedTrainLoop):
+    """mmengine's iteration-based loop, which resumes without loading what was trained on before.
+
+    Some versions of mmengine ask the sampler to skip; for the others, which load and drop, it is done here.
+    """
+
+    def run(self):
+        """Train."""
+        if self._iter > 0 and not hasattr(self.dataloader_iterator, 'skip_iter'):
+            self.dataloader.sampler.skip(self._iter * self.dataloader.batch_size)
+            rest = type(self.dataloader_iterator)(self.dataloader)
+            self.dataloader_iterator = chain(repeat(None, self._iter), rest)
+        return super().run()
+
+
+@LOOPS.register_module()
+class TeacherStudentValLoop(ValLoop):
+    """Validate teacher and student on the same images.
+
+    Metrics come as ``teacher/mIoU`` and ``student/mIoU``, and once more without a prefix for the one that the model's
+    ``predict_on`` names, so that ``save_best='mIoU'`` works.
+    """
+
+    def run(self) -> dict:
+        """Validate both."""
+        self.runner.call_hook('before_val')
+        self.runner.call_hook('before_val_epoch')
+        self.runner.model.eval()
+        model = self.runner.model.module if is_model_wrapper(self.runner.model) else self.runner.model
+        predict_on, metrics = model.predict_on, {}
+        try:
+            for branch in ('student', 'teacher'):
+                model.predict_on = branch
+                for idx, data_batch in enumerate(self.dataloader):
+                    self.run_iter(idx, data_batch)
+                metrics[branch] = self.evaluator.evaluate(len(self.dataloader.dataset))
+        finally:
+            model.predict_on = predict_on
+        merged = dict(metrics[predict_on])
+        for branch, values in metrics.items():
+            merged.update({f'{branch}/{name}': value for name, value in values.items()})
+        self.runner.call_hook('after_val_epoch', metrics=merged)
+        self.runner.call_hook('after_val')
+        return merged

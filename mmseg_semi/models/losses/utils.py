@@ -1,0 +1,72 @@
+"""What the losses share: full precision, and errors that name the argument."""
+
+from collections.abc import Callable
+from functools import wraps
+
+import torch
+from torch import Tensor
+
+_KINDS = {
+    'floating': torch.is_floating_point,
+    'bool': lambda tensor: tensor.dtype == torch.bool,
+    'integer': lambda tensor: not (tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool),
+}
+
+
+def full_precision(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Compute a loss with autocast off and its float16 and bfloat16 arguments as float32.
+
+    Args:
+        loss (Callable): A function of tensors. Float32 and float64 arguments reach it as they are.
+
+    Returns:
+        Callable: The function, with the same signature. A gradient comes back in its argument's own type.
+    """
+
+    def widen(value):
+        half = isinstance(value, Tensor) and value.dtype in (torch.float16, torch.bfloat16)
+        return value.float() if half else value
+
+    @wraps(loss)
+    def run(*args, **kwargs):
+        devices = [value.device.type for value in (*args, *kwargs.values()) if isinstance(value, Tensor)]
+        with torch.autocast(devices[0] if devices else 'cpu', enabled=False):
+            return loss(*map(widen, args), **{name: widen(value) for name, value in kwargs.items()})
+
+    return run
+
+
+def check_tensor(name: str, tensor: Tensor, kind: str, shape: tuple[int | str, ...]) -> None:
+    """Raise an error that says what an argument should have been.
+
+    Args:
+        name (str): The argument.
+        tensor (Tensor): Its value.
+        kind (str): ``'floating'``, ``'integer'`` or ``'bool'``.
+        shape (tuple[int | str, ...]): The size of each dimension, or a letter where any size will do.
+
+    Raises:
+        ValueError: If ``tensor`` is no tensor, is of another kind, or has another shape.
+    """
+    wanted = f"'{name}' must be a tensor of {kind} type and shape ({', '.join(map(str, shape))})"
+    if not isinstance(tensor, Tensor):
+        raise ValueError(f'{wanted}, but is a {type(tensor).__name__}')
+    fits = len(shape) == tensor.dim() and all(
+        isinstance(size, str) or size == own for size, own in zip(shape, tensor.shape, strict=True)
+    )
+    if not (fits and _KINDS[kind](tensor)):
+        raise ValueError(f'{wanted}, but is {tensor.dtype} of shape {tuple(tensor.shape)}')
+
+
+def check_count(name: str, value: int) -> None:
+    """Raise an error unless an argument is a positive integer.
+
+    Args:
+        name (str): The argument.
+        value (int): Its value.
+
+    Raises:
+        ValueError: If ``value`` is no integer, or is below 1.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"'{name}' must be a positive integer, but is {value!r}")

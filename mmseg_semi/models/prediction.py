@@ -1,0 +1,59 @@
+"""What a network says about a batch of images, in the forms that losses ask for.
+
+Shape letters: B images, C classes, H x W pixels.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Class logits with their derived maps, each computed once and in float32.
+
+    Args:
+        logits (Tensor): (B, C, H, W), any floating type.
+    """
+
+    logits: Tensor
+
+    @cached_property
+    def log_prob(self) -> Tensor:
+        """Tensor: Log-softmax over the classes, (B, C, H, W)."""
+        return self.logits.float().log_softmax(dim=1)
+
+    @cached_property
+    def prob(self) -> Tensor:
+        """Tensor: Softmax over the classes, (B, C, H, W), in [0, 1]."""
+        return self.logits.float().softmax(dim=1)
+
+    @cached_property
+    def _top(self) -> tuple[Tensor, Tensor]:
+        return tuple(self.prob.max(dim=1))
+
+    @property
+    def confidence(self) -> Tensor:
+        """Tensor: Largest class probability, (B, H, W), in (0, 1]."""
+        return self._top[0]
+
+    @property
+    def label(self) -> Tensor:
+        """Tensor: Most probable class, (B, H, W), int64."""
+        return self._top[1]
+
+
+@dataclass(frozen=True)
+class Target(Prediction):
+    """A prediction to learn from, where it holds and from which image each pixel comes.
+
+    Args:
+        logits (Tensor): (B, C, H, W), without gradient.
+        valid (Tensor): (B, H, W) bool, False on padding and ignored pixels.
+        region (Tensor): (B, H, W) int64: 0 where the image itself shows, n where the n-th pasted box shows.
+    """
+
+    valid: Tensor
+    region: Tensor

@@ -1,0 +1,41 @@
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+from ..cutmix import cutmix
+from ..prediction import Prediction
+from ..views import UnlabeledViews
+from .semi_segmentor import SemiSegmentor
+
+
+@MODELS.register_module()
+class CutMixMeanTeacher(SemiSegmentor):
+    """Consistency between a mix of predictions and the prediction of a mix.
+
+    The teacher predicts both images of a pair apart; images and predictions are mixed by the same region; the student
+    sees the mix. With the default losses this is `Structured Consistency Loss for Semi-Supervised Semantic
+    Segmentation, Kim et al. 2020 <https://arxiv.org/abs/2001.04647>`_, equation 3; with :class:`PixelConsistencyLoss`
+    alone it is `CutMix-Seg, French et al. 2020 <https://arxiv.org/abs/1906.01916>`_.
+
+    Views: ``weak`` for the teacher, ``strong`` for the student, with the same geometry.
+
+    Args:
+        consistency (list[dict], optional): Losses of a student's :class:`Prediction` and a :class:`Target`. Defaults to
+            the paper's: pixel consistency with weight 20, structured consistency with weight 3.
+        **kwargs: See :class:`SemiSegmentor`.
+    """
+
+    def __init__(self, *args, consistency: list[dict] | None = None, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        if consistency is None:
+            consistency = [
+                dict(type='PixelConsistencyLoss', loss_weight=20.0),
+                dict(type='StructuredConsistencyLoss', loss_weight=3.0),
+            ]
+        self.consistency = nn.ModuleList(MODELS.build(loss) for loss in consistency)
+
+    def loss_unlabeled(self, views: UnlabeledViews) -> dict[str, Tensor]:
+        """Mix pairs and compare, on k mixed images out of 2k unlabelled ones."""
+        target = self.teacher_target(views.weak, views.valid)
+        image, target = cutmix(views.strong, target, views.region)
+        student = Prediction(self.seg_logits(self.student, image))
+        return {loss.loss_name: loss(student, target) for loss in self.consistency}

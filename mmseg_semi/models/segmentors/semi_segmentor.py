@@ -1,0 +1,275 @@
+import copy
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain
+
+import torch
+from mmengine.logging import MessageHub, print_log
+from mmseg.models.segmentors.base import BaseSegmentor
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+from torch import Tensor, nn
+
+from ..prediction import Target
+from ..views import UnlabeledViews
+
+
+@MODELS.register_module()
+class SemiSegmentor(BaseSegmentor):
+    """A segmentor as student, with its moving average as teacher.
+
+    By itself it trains on the labels alone: the supervised baseline with an EMA copy. A method adds
+    :meth:`loss_unlabeled`. The teacher is updated by :class:`MeanTeacherHook`, stays in eval mode and out of the
+    optimizer.
+
+    Args:
+        segmentor (dict): Config of any mmseg segmentor, its ``data_preprocessor`` included.
+        predict_on (str): Who predicts at validation and test: ``'teacher'`` or ``'student'``.
+        ema_teacher (bool): Whether targets come from the teacher or, without gradient and in eval mode, from the
+            student itself (rows of Table 3 of Kim et al. 2020).
+        unsup_start (int): Iteration from which the unsupervised loss counts.
+        unsup_rampup (int): Iterations over which its weight then grows to one, as exp(-5 (1 - t)^2).
+        data_preprocessor (dict, optional): Defaults to the segmentor's own.
+        pretrained, train_cfg, test_cfg, init_cfg: Handed to the segmentor if set, where mmseg's tools expect them.
+
+    Raises:
+        ValueError: If ``predict_on`` or the number of iterations makes no sense.
+    """
+
+    def __init__(
+        self,
+        segmentor: dict,
+        predict_on: str = 'teacher',
+        ema_teacher: bool = True,
+        unsup_start: int = 0,
+        unsup_rampup: int = 0,
+        data_preprocessor: dict | None = None,
+        pretrained: str | None = None,
+        train_cfg: dict | None = None,
+        test_cfg: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        if predict_on not in ('teacher', 'student'):
+            raise ValueError(f"{type(self).__name__}: predict_on={predict_on!r} is neither 'teacher' nor 'student'")
+        if min(unsup_start, unsup_rampup) < 0:
+            raise ValueError(f'{type(self).__name__}: unsup_start and unsup_rampup count iterations, from 0 on')
+        segmentor = copy.deepcopy(segmentor)
+        overrides = dict(pretrained=pretrained, train_cfg=train_cfg, test_cfg=test_cfg, init_cfg=init_cfg)
+        segmentor.update({key: value for key, value in overrides.items() if value is not None})
+        base = data_preprocessor or segmentor.get('data_preprocessor') or dict(type='SegDataPreProcessor')
+        super().__init__(data_preprocessor=dict(type='SemiDataPreprocessor', base=base))
+        self.student = MODELS.build(segmentor)
+        self.teacher = copy.deepcopy(self.student).requires_grad_(False).eval()
+        self.predict_on = predict_on
+        self.ema_teacher = ema_teacher
+        self.unsup_start = unsup_start
+        self.unsup_rampup = unsup_rampup
+
+    # Training
+
+    def loss(self, inputs: dict[str, Tensor], data_samples: dict[str, list[SegDataSample]]) -> dict[str, Tensor]:
+        """Compute the student's supervised losses and the method's unsupervised ones.
+
+        Args:
+            inputs (dict[str, Tensor]): ``'labeled'`` and the unlabelled views, each (B, 3, H, W).
+            data_samples (dict[str, list[SegDataSample]]): The same for the data samples.
+
+        Returns:
+            dict[str, Tensor]: Named losses and log values.
+        """
+        losses = self.loss_labeled(inputs['labeled'], data_samples['labeled'])
+        images = {name: image for name, image in inputs.items() if name != 'labeled'}
+        weight = self.unsup_weight()
+        if images and weight > 0:
+            unsupervised = self.loss_unlabeled(UnlabeledViews.gather(images, data_samples))
+            losses.update({k: weight * v if 'loss' in k else v for k, v in unsupervised.items()})
+        return losses
+
+    def loss_labeled(self, image: Tensor, data_samples: list[SegDataSample]) -> dict[str, Tensor]:
+        """Compute the losses that the wrapped segmentor has alone, of all its heads."""
+        return self.student.loss(image, data_samples)
+
+    def loss_unlabeled(self, views: UnlabeledViews) -> dict[str, Tensor]:
+        """Compute a method's losses on unlabelled images; here none."""
+        return {}
+
+    def unsup_weight(self) -> float:
+        """Give the weight of the unsupervised losses at this iteration of the runner, in [0, 1]."""
+        elapsed = MessageHub.get_current_instance().get_info('iter', 0) - self.unsup_start
+        if elapsed < 0:
+            return 0.0
+        return math.exp(-5 * (1 - min(1.0, elapsed / self.unsup_rampup)) ** 2) if self.unsup_rampup else 1.0
+
+    @torch.no_grad()
+    def teacher_target(self, image: Tensor, valid: Tensor) -> Target:
+        """Predict what the student shall learn.
+
+        Args:
+            image (Tensor): (B, 3, H, W).
+            valid (Tensor): (B, H, W) bool, where the prediction may be used.
+
+        Returns:
+            Target: Of image size, with nothing pasted.
+        """
+        network = self.teacher if self.ema_teacher else self.student
+        with _eval_mode(network):
+            logits = self.seg_logits(network, image)
+        return Target(logits, valid, region=torch.zeros_like(valid, dtype=torch.long))
+
+    def seg_logits(self, network: nn.Module, image: Tensor) -> Tensor:
+        """Run a segmentor as at test time, in its present mode of normalisation and dropout.
+
+        Args:
+            network (nn.Module): Student or teacher.
+            image (Tensor): (B, 3, H, W).
+
+        Returns:
+            Tensor: (B, C, H, W) logits at image size; a binary head's single channel becomes two.
+        """
+        metas = [dict(ori_shape=image.shape[2:], img_shape=image.shape[2:], pad_shape=image.shape[2:])] * len(image)
+        with _test_outputs(network):
+            logits = network.encode_decode(image, metas)
+        return logits if logits.shape[1] > 1 else torch.cat([torch.zeros_like(logits), logits], dim=1)
+
+    # Weights
+
+    @torch.no_grad()
+    def copy_student_to_teacher(self) -> None:
+        """Make the teacher equal to the student, buffers included."""
+        self.teacher.load_state_dict(self.student.state_dict())
+
+    def init_weights(self) -> None:
+        """Initialise the student as the wrapped segmentor would be, the method's own heads, then the teacher."""
+        for name, module in self.named_children():
+            if name != 'data_preprocessor' and hasattr(module, 'init_weights'):
+                module.init_weights()
+        self.copy_student_to_teacher()
+        self._is_init = True
+
+    def train(self, mode: bool = True) -> 'SemiSegmentor':
+        """Set the mode of everything but the teacher, which stays in eval mode."""
+        super().train(mode)
+        self.teacher.eval()
+        return self
+
+    def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs) -> None:
+        """Take checkpoints of this model, and plain ones of the wrapped segmentor for student and teacher.
+
+        mmengine loads with ``strict=False``, which would leave a wrong checkpoint's weights unused without a word.
+        """
+        keys = [key for key in state_dict if key.startswith(prefix)]
+        if not any(key.startswith((f'{prefix}student.', f'{prefix}teacher.')) for key in keys):
+            for key in keys:
+                if not key.startswith(f'{prefix}data_preprocessor.'):
+                    value = state_dict.pop(key)
+                    for branch in ('student', 'teacher'):
+                        state_dict[f'{prefix}{branch}.{key[len(prefix) :]}'] = value
+            print_log('The checkpoint of a plain segmentor fills student and teacher.', 'current')
+        self._refuse_mismatch(state_dict, prefix)
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+    def _refuse_mismatch(self, state_dict: dict[str, Tensor], prefix: str) -> None:
+        problems = []
+        for branch in ('student', 'teacher'):
+            own = {f'{prefix}{branch}.{k}': v for k, v in getattr(self, branch).state_dict().items()}
+            given = {k: v for k, v in state_dict.items() if k.startswith(f'{prefix}{branch}.')}
+            problems += [f'{k}: missing' for k in own.keys() - given.keys() if not k.endswith('num_batches_tracked')]
+            problems += [f'{k}: not in the model' for k in given.keys() - own.keys()]
+            problems += [
+                f'{k}: {tuple(given[k].shape)} in the checkpoint, {tuple(own[k].shape)} in the model'
+                for k in own.keys() & given.keys()
+                if own[k].shape != given[k].shape
+            ]
+        if problems:
+            raise RuntimeError(
+                f'the checkpoint does not fit {type(self).__name__}, {len(problems)} weights differ: '
+                f'{"; ".join(sorted(problems)[:4])}{"; ..." if len(problems) > 4 else ""}. Use a checkpoint of the '
+                'same model; to start from a part of one, set init_cfg=dict(type="Pretrained", checkpoint=...) in '
+                'the segmentor instead of load_from'
+            )
+
+    # The parameters of this model are what an optimizer may change, under the names that the wrapped segmentor gives
+    # them alone: paramwise settings and layer-decay constructors of its config keep their meaning.
+
+    def named_parameters(
+        self, prefix: str = '', recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, nn.Parameter]]:
+        """Iterate over the student's parameters without a prefix, then those of the method's own heads."""
+        if not recurse:
+            return super().named_parameters(prefix, recurse, remove_duplicate)
+        heads = [(name, module) for name, module in self.named_children() if name != 'student']
+        dot = prefix and f'{prefix}.'
+        return chain(
+            self.student.named_parameters(prefix, remove_duplicate=remove_duplicate),
+            *(module.named_parameters(f'{dot}{name}', remove_duplicate=remove_duplicate) for name, module in heads),
+        )
+
+    def named_children(self) -> Iterator[tuple[str, nn.Module]]:
+        """Iterate over the children but the teacher."""
+        return ((name, module) for name, module in super().named_children() if name != 'teacher')
+
+    def children(self) -> Iterator[nn.Module]:
+        """Iterate over all children: devices, types and modes concern the teacher as well."""
+        return (module for _, module in super().named_children())
+
+    # Prediction
+
+    @property
+    def predictor(self) -> nn.Module:
+        """nn.Module: The segmentor that predicts."""
+        return getattr(self, self.predict_on)
+
+    @property
+    def out_channels(self) -> int:
+        """int: Channels of the logits, as ``SegTTAModel`` needs them."""
+        return self.predictor.out_channels
+
+    @property
+    def decode_head(self) -> nn.Module:
+        """nn.Module: The predictor's decode head, as mmseg's tools need it."""
+        return self.predictor.decode_head
+
+    def predict(self, inputs: Tensor, data_samples: list[SegDataSample] | None = None) -> list[SegDataSample]:
+        """Predict with the predictor's own whole or slide inference."""
+        return self.predictor.predict(inputs, data_samples)
+
+    def _forward(self, inputs: Tensor, data_samples: list[SegDataSample] | None = None) -> Tensor:
+        return self.predictor._forward(inputs, data_samples)
+
+    def extract_feat(self, inputs: Tensor) -> list[Tensor]:
+        """Extract the predictor's features."""
+        return self.predictor.extract_feat(inputs)
+
+    def encode_decode(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
+        """Run the predictor to logits of image size."""
+        return self.predictor.encode_decode(inputs, batch_img_metas)
+
+
+@contextmanager
+def _eval_mode(network: nn.Module) -> Iterator[None]:
+    was_training = network.training
+    network.eval()
+    try:
+        yield
+    finally:
+        network.train(was_training)
+
+
+@contextmanager
+def _test_outputs(network: nn.Module) -> Iterator[None]:
+    """Let a network give its test-time outputs while normalisation and dropout below stay in their mode.
+
+    Backbones, necks and heads with several outputs in training (PIDNet, K-Net, ...) choose by their own flag alone.
+    """
+    parts = [network]
+    for part in network.children():
+        parts += [part, *part] if isinstance(part, nn.ModuleList) else [part]
+    modes = [part.training for part in parts]
+    try:
+        for part in parts:
+            part.training = False
+        yield
+    finally:
+        for part, mode in zip(parts, modes, strict=True):
+            part.training = mode
