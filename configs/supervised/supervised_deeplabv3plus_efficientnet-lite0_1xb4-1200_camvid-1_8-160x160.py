@@ -11,6 +11,4 @@ segmentor.data_preprocessor.size = _base_.crop_size
 segmentor.decode_head.num_classes = 11
 segmentor.auxiliary_head.num_classes = 11
 model = dict(_delete_=True, segmentor=segmentor, **_base_.method)
-train_dataloader = dict(
-    batch_size=4, sampler=dict(batch_size=4, source_ratio=[4]), dataset=dict(unlabeled=None)
-)
+train_dataloader = dict(batch_size=4, sampler=dict(batch_size=4, source_ratio=[4]), dataset=dict(unlabeled=None))

@@ -8,7 +8,8 @@ from mmseg.registry import DATASETS
 class CamVidDataset(BaseSegDataset):
     """CamVid with the 11 classes that are customary in segmentation papers.
 
-    Images are JPEG, annotations PNG with ids 0 to 10; id 11, unlabelled, is read as 255 and ignored. `Brostow et al., Semantic object classes in video: a high-definition ground truth database, Pattern
+    Images are JPEG, annotations PNG with ids 0 to 10; id 11, unlabelled, is read as 255 and ignored. `Brostow et al.,
+    Semantic object classes in video: a high-definition ground truth database, Pattern
     Recognition Letters 2009 <https://doi.org/10.1016/j.patrec.2008.04.005>`_.
     """
 

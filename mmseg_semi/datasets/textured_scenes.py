@@ -31,8 +31,24 @@ CLASSES = ('sky', 'land', 'water', 'road', 'building', 'tree', 'balloon', 'buoy'
 SKY, LAND, WATER, ROAD, BUILDING, TREE, BALLOON, BUOY = range(len(CLASSES))
 
 # Colour loops (RGB); a place on a loop is a real number modulo its length.
-AIR = ((135, 191, 237), (92, 143, 219), (242, 184, 128), (217, 128, 140), (107, 97, 158), (46, 61, 107), (158, 179, 184))
-FOLIAGE = ((115, 168, 77), (64, 122, 56), (140, 148, 64), (204, 168, 82), (199, 115, 56), (128, 92, 66), (224, 230, 237))
+AIR = (
+    (135, 191, 237),
+    (92, 143, 219),
+    (242, 184, 128),
+    (217, 128, 140),
+    (107, 97, 158),
+    (46, 61, 107),
+    (158, 179, 184),
+)
+FOLIAGE = (
+    (115, 168, 77),
+    (64, 122, 56),
+    (140, 148, 64),
+    (204, 168, 82),
+    (199, 115, 56),
+    (128, 92, 66),
+    (224, 230, 237),
+)
 MASONRY = ((158, 158, 158), (107, 107, 117), (179, 107, 87), (209, 173, 128), (230, 219, 199), (128, 140, 158))
 PAINT = ((204, 51, 51), (230, 140, 38), (242, 217, 64), (64, 153, 77), (51, 102, 184), (140, 71, 158))
 
@@ -96,9 +112,7 @@ def generate_textured_scenes(
             'numbers of scenes and seed must not be negative and size must be (H, W), each at least 32, but got '
             f'{num_labeled=}, {num_unlabeled=}, {num_val=}, {size=}, {seed=}'
         )
-    parameters = dict(
-        num_labeled=num_labeled, num_unlabeled=num_unlabeled, num_val=num_val, size=list(size), seed=seed
-    )
+    parameters = dict(num_labeled=num_labeled, num_unlabeled=num_unlabeled, num_val=num_val, size=list(size), seed=seed)
     if _is_complete(root, parameters):
         return
 

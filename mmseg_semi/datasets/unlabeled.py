@@ -22,16 +22,15 @@ class UnlabeledDataset(BaseSegDataset):
 
     def __init__(
         self,
-        data_prefix: dict = dict(img_path=''),
         img_suffix: str | tuple[str, ...] = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp'),
         **kwargs,
     ) -> None:
         suffixes = (img_suffix,) if isinstance(img_suffix, str) else tuple(img_suffix)
-        super().__init__(data_prefix=data_prefix, img_suffix=suffixes, **kwargs)
+        super().__init__(img_suffix=suffixes, **kwargs)
 
     def load_data_list(self) -> list[dict]:
         """List the images, sorted where they come from a folder."""
-        folder = self.data_prefix['img_path']
+        folder = self.data_prefix.get('img_path') or self.data_root or ''
         if not osp.isdir(folder):
             raise FileNotFoundError(f'folder of unlabelled images not found: {folder}')
         if self.ann_file and not osp.isdir(self.ann_file):

@@ -1,12 +1,5 @@
-from .hooks import AtomicLocalBackend, InvalidLossHook, IterSeedHook, MeanTeacherHook, SafeCheckpointHook
+from .hooks import *  # noqa: F403
+from .hooks import __all__ as _hooks
 from .loops import SemiIterBasedTrainLoop, TeacherStudentValLoop
 
-__all__ = [
-    'AtomicLocalBackend',
-    'InvalidLossHook',
-    'IterSeedHook',
-    'MeanTeacherHook',
-    'SafeCheckpointHook',
-    'SemiIterBasedTrainLoop',
-    'TeacherStudentValLoop',
-]
+__all__ = ['SemiIterBasedTrainLoop', 'TeacherStudentValLoop', *_hooks]

@@ -6,7 +6,6 @@ Shape letters: B images, C classes, H x W pixels.
 from dataclasses import dataclass
 from functools import cached_property
 
-import torch
 from torch import Tensor
 
 

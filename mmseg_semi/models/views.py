@@ -35,4 +35,3 @@ class UnlabeledViews(SimpleNamespace):
         raise AttributeError(
             f'the unlabelled pipeline makes no view named {name!r}, only {views}: name it in its MultiView transform'
         )
-

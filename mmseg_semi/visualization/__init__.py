@@ -1,0 +1,3 @@
+from .panel import colorize, heat, panel
+
+__all__ = ['colorize', 'heat', 'panel']

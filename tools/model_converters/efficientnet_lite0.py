@@ -49,7 +49,9 @@ def main() -> None:
     args = parser.parse_args()
     args.out.parent.mkdir(parents=True, exist_ok=True)
     torch.save(dict(state_dict=convert(load_published())), args.out)
-    print(f'{args.out}: set it as checkpoint of the backbone, init_cfg=dict(type="Pretrained", checkpoint="{args.out}")')
+    print(
+        f'{args.out}: set it as checkpoint of the backbone, init_cfg=dict(type="Pretrained", checkpoint="{args.out}")'
+    )
 
 
 if __name__ == '__main__':

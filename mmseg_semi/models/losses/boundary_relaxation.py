@@ -32,7 +32,7 @@ def boundary_relaxed_cross_entropy(
         ignore_index (int): The label of pixels without one. Defaults to 255.
 
     Returns:
-        Tensor: A scalar, at least 0; 0 where every pixel is ignored.
+        Tensor: A scalar, at least 0 but for rounding; 0 where every pixel is ignored.
 
     Raises:
         ValueError: If a shape or a type does not fit, if ``label`` names a class beyond C, or if ``window_size`` is
@@ -69,7 +69,7 @@ def _pixel_losses(logits: Tensor, label: Tensor, window_size: int, ignore_index:
     if (labelled & ((label < 0) | (label >= classes))).any():
         raise ValueError(
             f"'label' of shape {tuple(label.shape)} names a class beyond the {classes} of 'logits' "
-            f"{tuple(logits.shape)} that is not the ignored label {ignore_index}"
+            f'{tuple(logits.shape)} that is not the ignored label {ignore_index}'
         )
 
     nearby = _classes_nearby(label, labelled, classes, window_size // 2)

@@ -45,7 +45,8 @@ def pixel_consistency_loss(student_prob: Tensor, teacher_prob: Tensor, valid: Te
         valid = torch.ones(batch, height, width, dtype=torch.bool, device=student_prob.device)
     check_tensor('valid', valid, 'bool', (batch, height, width))
 
-    distance = F.mse_loss(student_prob, teacher_prob.detach().to(student_prob), reduction='none').sum(dim=1)
+    teacher_prob = teacher_prob.detach().to(student_prob.dtype)
+    distance = F.mse_loss(student_prob, teacher_prob, reduction='none').sum(dim=1)
     return torch.where(valid, distance, 0).sum() / valid.sum().clamp(min=1)
 
 

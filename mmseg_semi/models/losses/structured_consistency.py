@@ -79,14 +79,14 @@ def structured_consistency_loss(
 
     pixel, size = _box_pixels(region.long(), num_boxes, valid, num_regions)
     student = _unit_vectors(student_prob, pixel)
-    teacher = _unit_vectors(teacher_prob.detach().to(student_prob), pixel)
+    teacher = _unit_vectors(teacher_prob.detach().to(student_prob.dtype), pixel)
     if num_pairs is None:
-        return _all_pairs(student, teacher, size).sum() / batch
+        return _all_pairs(student, teacher, size).sum() / max(batch, 1)
 
     i, j, box, drawn = _draw_pairs(size, num_pairs, generator)
     similarity = (student[i] * student[j]).sum(dim=1)
     target = (teacher[i] * teacher[j]).sum(dim=1)
-    return ((similarity - target).square() / drawn[box]).sum() / batch
+    return ((similarity - target).square() / drawn[box]).sum() / max(batch, 1)
 
 
 def _box_pixels(
@@ -98,24 +98,22 @@ def _box_pixels(
         tuple[Tensor, Tensor]: (K,) where the pixels are in ``region.flatten()``, box after box, and (N,) the number
         of pixels of each box. Boxes that show nowhere are left out.
     """
+    batch, height, width = region.shape
     shown = region.flatten(1).amax(dim=1)
-    if num_regions is None:
-        num_regions = shown
-    elif isinstance(num_regions, int):
-        num_regions = torch.full_like(shown, num_regions)
-    else:
-        num_regions = torch.as_tensor(num_regions, device=shown.device)
-        check_tensor('num_regions', num_regions, 'integer', tuple(shown.shape))
+    num_regions = shown if num_regions is None else torch.as_tensor(num_regions, device=region.device)
+    if num_regions.dim() == 0:
+        num_regions = num_regions.expand(batch)
+    check_tensor('num_regions', num_regions, 'integer', (batch,))
     if (shown > num_regions).any():
         raise ValueError(f"'region' names box {shown.tolist()}, but 'num_regions' is {num_regions.tolist()}")
 
-    looked_at = region > (num_regions - num_boxes).clamp(min=0)[:, None, None]
+    looked_at = region > (num_regions.long() - num_boxes).clamp(min=0)[:, None, None]
     if valid is not None:
         looked_at = looked_at & valid
     image, y, x = looked_at.nonzero(as_tuple=True)
-    box = region[image, y, x] * len(region) + image
+    box = region[image, y, x] * batch + image
     box, order = box.sort(stable=True)
-    pixel = (image * region[0].numel() + y * region.shape[2] + x)[order]
+    pixel = ((image * height + y) * width + x)[order]
     return pixel, box.unique_consecutive(return_counts=True)[1]
 
 
@@ -156,8 +154,9 @@ def _all_pairs(student: Tensor, teacher: Tensor, size: Tensor) -> Tensor:
     r"""Mean of :math:`(a^s_{ij} - a^t_{ij})^2` over all pairs of each box, without forming the pairs.
 
     With d = s - t and e = s + t, :math:`s_i^\top s_j - t_i^\top t_j = (d_i^\top e_j + e_i^\top d_j) / 2`. The sum of
-    its square over all i and j is :math:`(\langle D^\top D, E^\top E \rangle + \langle D^\top E, E^\top D \rangle) / 2`,
-    which needs C x C matrices only, and which loses no digits where student and teacher agree.
+    its square over all i and j is
+    :math:`(\langle D^\top D, E^\top E \rangle + \langle D^\top E, E^\top D \rangle) / 2`: it takes C x C matrices only
+    and, unlike the difference of the two similarities' own sums, loses no digits where student and teacher agree.
 
     Args:
         student (Tensor): (K, C) unit vectors, box after box.

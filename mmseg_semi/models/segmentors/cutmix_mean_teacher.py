@@ -2,7 +2,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from ..cutmix import cutmix
-from ..prediction import Prediction
+from ..prediction import Prediction, Target
 from ..views import UnlabeledViews
 from .semi_segmentor import SemiSegmentor
 
@@ -24,6 +24,8 @@ class CutMixMeanTeacher(SemiSegmentor):
         **kwargs: See :class:`SemiSegmentor`.
     """
 
+    mixes_pairs = True
+
     def __init__(self, *args, consistency: list[dict] | None = None, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         if consistency is None:
@@ -33,9 +35,13 @@ class CutMixMeanTeacher(SemiSegmentor):
             ]
         self.consistency = nn.ModuleList(MODELS.build(loss) for loss in consistency)
 
-    def loss_unlabeled(self, views: UnlabeledViews) -> dict[str, Tensor]:
-        """Mix pairs and compare, on k mixed images out of 2k unlabelled ones."""
+    def student_input(self, views: UnlabeledViews) -> tuple[Tensor, Target]:
+        """Mix k images, and the teacher's predictions on them, out of 2k."""
         target = self.teacher_target(views.weak, views.valid)
-        image, target = cutmix(views.strong, target, views.region)
+        return cutmix(views.strong, target, views.region)
+
+    def loss_unlabeled(self, views: UnlabeledViews) -> dict[str, Tensor]:
+        """Compare the mix of predictions with the prediction of the mix (equations 3, 4 and 10)."""
+        image, target = self.student_input(views)
         student = Prediction(self.seg_logits(self.student, image))
         return {loss.loss_name: loss(student, target) for loss in self.consistency}

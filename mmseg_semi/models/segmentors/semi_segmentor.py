@@ -37,6 +37,9 @@ class SemiSegmentor(BaseSegmentor):
         ValueError: If ``predict_on`` or the number of iterations makes no sense.
     """
 
+    # Whether unlabelled images are used in pairs, so that a batch must hold an even number of them.
+    mixes_pairs = False
+
     def __init__(
         self,
         segmentor: dict,
@@ -79,12 +82,18 @@ class SemiSegmentor(BaseSegmentor):
             dict[str, Tensor]: Named losses and log values.
         """
         losses = self.loss_labeled(inputs['labeled'], data_samples['labeled'])
-        images = {name: image for name, image in inputs.items() if name != 'labeled'}
-        weight = self.unsup_weight()
-        if images and weight > 0:
-            unsupervised = self.loss_unlabeled(UnlabeledViews.gather(images, data_samples))
+        views, weight = self.unlabeled_views(inputs, data_samples), self.unsup_weight()
+        if views is not None and weight > 0:
+            unsupervised = self.loss_unlabeled(views)
             losses.update({k: weight * v if 'loss' in k else v for k, v in unsupervised.items()})
         return losses
+
+    def unlabeled_views(
+        self, inputs: dict[str, Tensor], data_samples: dict[str, list[SegDataSample]]
+    ) -> UnlabeledViews | None:
+        """Gather the unlabelled part of a batch, if it has one."""
+        images = {name: image for name, image in inputs.items() if name != 'labeled'}
+        return UnlabeledViews.gather(images, data_samples) if images else None
 
     def loss_labeled(self, image: Tensor, data_samples: list[SegDataSample]) -> dict[str, Tensor]:
         """Compute the losses that the wrapped segmentor has alone, of all its heads."""
@@ -100,6 +109,10 @@ class SemiSegmentor(BaseSegmentor):
         if elapsed < 0:
             return 0.0
         return math.exp(-5 * (1 - min(1.0, elapsed / self.unsup_rampup)) ** 2) if self.unsup_rampup else 1.0
+
+    def student_input(self, views: UnlabeledViews) -> tuple[Tensor, Target]:
+        """Make the images that the student sees and the targets that it learns from, for losses and pictures."""
+        return views.weak, self.teacher_target(views.weak, views.valid)
 
     @torch.no_grad()
     def teacher_target(self, image: Tensor, valid: Tensor) -> Target:

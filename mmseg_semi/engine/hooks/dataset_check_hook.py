@@ -1,0 +1,68 @@
+import time
+
+from mmengine.dist import master_only
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmseg.datasets import BaseSegDataset
+from mmseg.registry import HOOKS
+
+from mmseg_semi.datasets import SemiDataset
+from mmseg_semi.datasets.checks import check_disjoint, check_labeled, check_unlabeled
+
+
+@HOOKS.register_module()
+class DatasetCheckHook(Hook):
+    """Look for bad input before the first iteration: every file of the training and validation lists is checked.
+
+    Raises:
+        ValueError: Naming the file or setting that is wrong and what to do.
+    """
+
+    priority = 'VERY_HIGH'
+
+    @master_only
+    def before_train(self, runner) -> None:
+        """Check datasets, then that they fit the model."""
+        start = time.time()
+        dataset = runner.train_dataloader.dataset
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        if not isinstance(dataset, SemiDataset):
+            return
+        labeled = dataset.parts['labeled']
+        self._check_classes(labeled, model)
+        self._check_batch(runner.train_dataloader, model)
+        check_labeled(labeled, 'the labelled part of train_dataloader')
+        if 'unlabeled' in dataset.parts:
+            check_unlabeled(dataset.parts['unlabeled'])
+        val = runner.val_dataloader.dataset if runner.val_loop is not None else None
+        if isinstance(val, BaseSegDataset):
+            check_labeled(val, 'val_dataloader')
+            check_disjoint(labeled, val)
+        runner.logger.info(f'Checked {len(dataset)} training images in {time.time() - start:.1f} s')
+
+    def _check_classes(self, labeled: BaseSegDataset, model) -> None:
+        num_classes = getattr(model.student, 'num_classes', None)
+        classes = labeled.metainfo['classes']
+        if num_classes is not None and num_classes != len(classes):
+            raise ValueError(
+                f'the decode head has num_classes={num_classes}, but {type(labeled).__name__} has {len(classes)} '
+                f'classes: set num_classes={len(classes)} in every head of the segmentor'
+            )
+
+    def _check_batch(self, dataloader, model) -> None:
+        """Draw one sample of each part and see whether the batch would do."""
+        dataset, counts = dataloader.dataset, dataloader.sampler.source_ratio
+        if len(counts) > 1 and model.mixes_pairs and counts[1] % 2:
+            raise ValueError(
+                f'{type(model).__name__} mixes pairs of unlabelled images, but a batch holds {counts[1]}: '
+                'make the second number of source_ratio even'
+            )
+        size = getattr(model.data_preprocessor.base, 'size', None)
+        for index in (0, *dataset.source_sizes[:-1]):
+            for view, image in dataset[index]['inputs'].items():
+                shape = tuple(image.shape[-2:])
+                if size is not None and (shape[0] > size[0] or shape[1] > size[1]):
+                    raise ValueError(
+                        f'the pipeline makes {view} images of {shape}, but the data preprocessor pads to '
+                        f'size={tuple(size)}: let crop_size and size agree'
+                    )

@@ -1,0 +1,51 @@
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+
+def colorize(label: np.ndarray, palette: Sequence[Sequence[int]]) -> np.ndarray:
+    """Paint class ids.
+
+    Args:
+        label (np.ndarray): (H, W) integer; ids without a colour, such as 255, become black.
+        palette (Sequence): RGB colour of each class.
+
+    Returns:
+        np.ndarray: (H, W, 3) uint8, RGB.
+    """
+    colors = np.zeros((256, 3), dtype=np.uint8)
+    colors[: len(palette)] = palette
+    return colors[np.where((label >= 0) & (label < len(palette)), label, 255).astype(np.uint8)]
+
+
+def heat(values: np.ndarray) -> np.ndarray:
+    """Paint values in [0, 1] from dark (0) to bright (1); (H, W) to (H, W, 3) uint8, RGB."""
+    gray = (values.clip(0, 1) * 255).astype(np.uint8)
+    return cv2.cvtColor(cv2.applyColorMap(gray, cv2.COLORMAP_VIRIDIS), cv2.COLOR_BGR2RGB)
+
+
+def panel(rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str], min_width: int = 192) -> np.ndarray:
+    """Lay out pictures in rows under a line of titles.
+
+    Args:
+        rows (Sequence[Sequence[np.ndarray]]): Pictures, (H, W, 3) uint8, RGB, of one size, as many a row as titles.
+        titles (Sequence[str]): Title of each column.
+        min_width (int): Smaller pictures are enlarged by a whole factor to at least this width in pixels.
+
+    Returns:
+        np.ndarray: One picture, (H', W', 3) uint8, RGB.
+    """
+    gap, header, white = 6, 26, 255
+    factor = -(-min_width // rows[0][0].shape[1])
+    height, width = (factor * side for side in rows[0][0].shape[:2])
+    canvas = np.full((header + len(rows) * (height + gap), len(titles) * (width + gap) + gap, 3), white, dtype=np.uint8)
+    for column, title in enumerate(titles):
+        left = gap + column * (width + gap)
+        cv2.putText(canvas, title, (left + 2, header - 8), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (20, 20, 20), 1, cv2.LINE_AA)
+        for row, pictures in enumerate(rows):
+            top = header + row * (height + gap)
+            canvas[top : top + height, left : left + width] = cv2.resize(
+                pictures[column], (width, height), interpolation=cv2.INTER_NEAREST
+            )
+    return canvas

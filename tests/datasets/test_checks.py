@@ -1,0 +1,86 @@
+import cv2
+import numpy as np
+import pytest
+from mmseg.datasets import BaseSegDataset
+
+from mmseg_semi.datasets.checks import check_disjoint, check_image, check_labeled, check_unlabeled
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    """Four images of 20 x 30 pixels with two classes, read as an mmseg dataset."""
+    rng = np.random.default_rng(0)
+    for folder in ('images', 'labels'):
+        (tmp_path / folder).mkdir()
+    for name in 'abcd':
+        cv2.imwrite(str(tmp_path / f'images/{name}.jpg'), rng.integers(0, 255, (20, 30, 3), dtype=np.uint8))
+        cv2.imwrite(str(tmp_path / f'labels/{name}.png'), rng.integers(0, 2, (20, 30), dtype=np.uint8))
+    return BaseSegDataset(
+        data_root=str(tmp_path),
+        data_prefix=dict(img_path='images', seg_map_path='labels'),
+        metainfo=dict(classes=('a', 'b')),
+    )
+
+
+def write_label(tmp_path, label):
+    cv2.imwrite(str(tmp_path / 'labels/c.png'), label)
+
+
+def test_sound_data_pass(dataset):
+    check_labeled(dataset, 'train')
+    check_unlabeled(dataset)
+
+
+def test_the_size_of_an_image_is_read(dataset, tmp_path):
+    assert check_image(str(tmp_path / 'images/a.jpg')) == (20, 30)
+
+
+@pytest.mark.parametrize('folder', ['images', 'labels'])
+def test_a_missing_file_is_named(dataset, tmp_path, folder):
+    file = next((tmp_path / folder).glob('c.*'))
+    file.unlink()
+    with pytest.raises(ValueError, match=rf'not found: .*{file.name}'):
+        check_labeled(dataset, 'train')
+
+
+@pytest.mark.parametrize('keep', [0, 40, -10])
+@pytest.mark.parametrize('folder', ['images', 'labels'])
+def test_a_truncated_file_is_named(dataset, tmp_path, folder, keep):
+    file = next((tmp_path / folder).glob('c.*'))
+    file.write_bytes(file.read_bytes()[:keep])
+    with pytest.raises(ValueError, match=rf'unreadable image .*{file.name}'):
+        check_labeled(dataset, 'train')
+
+
+def test_bytes_behind_the_end_of_an_image_do_no_harm(dataset, tmp_path):
+    with open(tmp_path / 'images/c.jpg', 'ab') as file:
+        file.write(b'\x00' * 16)
+    check_unlabeled(dataset)
+
+
+def test_a_label_out_of_range_is_named_with_its_values(dataset, tmp_path):
+    write_label(tmp_path, np.full((20, 30), 7, np.uint8))
+    with pytest.raises(ValueError, match=r'c\.png has the values \[7\], but ids go from 0 to 1'):
+        check_labeled(dataset, 'train')
+
+
+def test_the_ignored_label_is_in_range(dataset, tmp_path):
+    write_label(tmp_path, np.full((20, 30), 255, np.uint8))
+    check_labeled(dataset, 'train')
+
+
+def test_an_annotation_of_another_size_is_named(dataset, tmp_path):
+    write_label(tmp_path, np.zeros((20, 31), np.uint8))
+    with pytest.raises(ValueError, match=r'c\.jpg has height and width \(20, 30\), .*c\.png has \(20, 31\)'):
+        check_labeled(dataset, 'train')
+
+
+def test_a_colour_annotation_is_refused(dataset, tmp_path):
+    write_label(tmp_path, np.zeros((20, 30, 3), np.uint8))
+    with pytest.raises(ValueError, match=r'c\.png has shape \(20, 30, 3\)'):
+        check_labeled(dataset, 'train')
+
+
+def test_an_image_that_is_trained_and_validated_on_is_named(dataset):
+    with pytest.raises(ValueError, match=r'4 images are in the labelled and in the validation list, such as .*a\.jpg'):
+        check_disjoint(dataset, dataset)
