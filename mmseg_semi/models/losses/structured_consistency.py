@@ -78,15 +78,14 @@ def structured_consistency_loss(
         check_tensor('valid', valid, 'bool', (batch, height, width))
 
     pixel, size = _box_pixels(region.long(), num_boxes, valid, num_regions)
-    student = _unit_vectors(student_prob, pixel)
-    teacher = _unit_vectors(teacher_prob.detach().to(student_prob.dtype), pixel)
+    index = _flat_index(pixel, student_prob)
+    teacher = _unit_vectors(teacher_prob.detach().to(student_prob.dtype), index)
+    student = _unit_vectors(student_prob, index)
     if num_pairs is None:
-        return _all_pairs(student, teacher, size).sum() / max(batch, 1)
-
-    i, j, box, drawn = _draw_pairs(size, num_pairs, generator)
-    similarity = (student[i] * student[j]).sum(dim=1)
-    target = (teacher[i] * teacher[j]).sum(dim=1)
-    return ((similarity - target).square() / drawn[box]).sum() / max(batch, 1)
+        box_loss = _all_pairs(student, teacher, size)
+    else:
+        box_loss = _drawn_pairs(student, teacher, size, num_pairs, generator)
+    return box_loss.sum() / max(batch, 1)
 
 
 def _box_pixels(
@@ -117,37 +116,12 @@ def _box_pixels(
     return pixel, box.unique_consecutive(return_counts=True)[1]
 
 
-def _unit_vectors(prob: Tensor, pixel: Tensor) -> Tensor:
-    """Gather (K, C) probability vectors of length 1, so that an inner product is the cosine of equation 7."""
-    classes, area = prob.shape[1], prob.shape[2] * prob.shape[3]
-    first = pixel + pixel.div(area, rounding_mode='floor') * (classes - 1) * area
-    index = first[:, None] + torch.arange(classes, device=prob.device) * area
+def _gather(prob: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+    """Pick (K, C) probability vectors at (K, C) places of the flat map, and measure their (K,) lengths."""
     # One flat gather, so that backward makes one map of the size of prob and adds into it.
-    vectors = prob.reshape(-1).index_select(0, index.flatten()).view(-1, classes)
-    return F.normalize(vectors, dim=1)  # a probability vector is at least 1 / sqrt(C) long: the epsilon is idle
-
-
-def _draw_pairs(
-    size: Tensor, num_pairs: int, generator: torch.Generator | None
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Draw D_n for boxes of (N,) pixels: one pair from each of |D_n| equal slices of T_n x T_n.
-
-    Returns:
-        tuple[Tensor, ...]: (P,) first pixels, (P,) second pixels, (P,) their boxes and (N,) |D_n|.
-    """
-    all_pairs = size.square()
-    drawn = all_pairs.clamp(max=num_pairs)
-    box = torch.arange(len(size), device=size.device).repeat_interleave(drawn)
-    device = size.device if generator is None else generator.device
-    within = torch.rand(len(box), dtype=torch.float64, generator=generator, device=device).to(size.device)
-
-    number = torch.arange(len(box), device=size.device) - (drawn.cumsum(0) - drawn)[box]
-    pair = ((number + within) * (all_pairs / drawn.double())[box]).long()
-    pair = pair.minimum(all_pairs[box] - 1)  # rounding must not reach the end of the last slice
-    first = (size.cumsum(0) - size)[box]
-    i = first + pair.div(size[box], rounding_mode='floor')
-    j = first + pair.remainder(size[box])
-    return i, j, box, drawn
+    vectors = prob.reshape(-1).index_select(0, index.flatten()).view(index.shape)
+    # A probability vector is at least 1 / sqrt(C) long: the minimum is for rows of zeros, which are none.
+    return vectors, torch.linalg.vector_norm(vectors, dim=1).clamp(min=1e-12)
 
 
 def _all_pairs(student: Tensor, teacher: Tensor, size: Tensor) -> Tensor:

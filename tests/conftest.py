@@ -1,0 +1,143 @@
+"""A dataset and a config that train in seconds, for tests that need a whole run."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from mmseg_semi.datasets.textured_scenes import CLASSES, generate_textured_scenes
+
+
+def tiny_segmentor(norm_type: str = 'BN') -> dict:
+    """Config of a very small network for the textured scenes, with an auxiliary head."""
+    norm = dict(type=norm_type, requires_grad=True)
+    head = dict(
+        type='FCNHead', channels=8, num_convs=1, concat_input=False, dropout_ratio=0.1, num_classes=len(CLASSES),
+        norm_cfg=norm, align_corners=False,
+    )  # fmt: skip
+    return dict(
+        type='EncoderDecoder',
+        data_preprocessor=dict(
+            type='SegDataPreProcessor', mean=[127.0] * 3, std=[128.0] * 3, bgr_to_rgb=True, pad_val=0,
+            seg_pad_val=255, size=(32, 32),
+        ),
+        backbone=dict(
+            type='ResNetV1c', depth=18, base_channels=8, stem_channels=8, out_indices=(0, 1, 2, 3),
+            strides=(1, 2, 1, 1), dilations=(1, 1, 2, 4), norm_cfg=norm, norm_eval=False, style='pytorch',
+        ),
+        decode_head=dict(**head, in_channels=64, in_index=3),
+        auxiliary_head=dict(
+            **head, in_channels=32, in_index=2, loss_decode=dict(type='CrossEntropyLoss', loss_weight=0.4)
+        ),
+        train_cfg=dict(),
+        test_cfg=dict(mode='whole'),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope='session')
+def tiny_data(tmp_path_factory) -> Path:
+    """Root of a dataset of 4 labelled, 6 unlabelled and 2 validation images of 40 x 48 pixels; only to be read."""
+    root = tmp_path_factory.mktemp('data') / 'scenes'
+    generate_textured_scenes(root, num_labeled=4, num_unlabeled=6, num_val=2, size=(40, 48))
+    return root
+
+
+@pytest.fixture
+def tiny_config(tiny_data, tmp_path) -> Callable[..., Config]:
+    """Make a config on that dataset: ``tiny_config(method='CutMixMeanTeacher', max_iters=4, segmentor=None, **model)``.
+
+    The unlabelled part is left out for ``method='SemiSegmentor'``. Change what else is to differ in the config itself;
+    ``config.dump(path)`` makes a file for the tools.
+    """
+
+    def make(method: str = 'CutMixMeanTeacher', max_iters: int = 4, segmentor: dict | None = None, **model) -> Config:
+        geometry = [
+            dict(type='RandomResize', scale=(48, 40), ratio_range=(0.8, 1.5), keep_ratio=True),
+            dict(type='RandomCrop', crop_size=(32, 32)),
+            dict(type='RandomFlip', prob=0.5),
+        ]
+        load = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')]
+        common = dict(type='TexturedScenesDataset', data_root=str(tiny_data))
+        train = dict(img_path='images/train', seg_map_path='annotations/train')
+        labeled = dict(
+            **common, data_prefix=train, ann_file='splits/labeled.txt',
+            pipeline=[*load, *geometry, dict(type='PackSegInputs')],
+        )  # fmt: skip
+        unlabeled = dict(
+            type='UnlabeledDataset', data_root=str(tiny_data), data_prefix=dict(img_path='images/train'),
+            ann_file='splits/unlabeled.txt',
+            pipeline=[
+                dict(type='LoadUnlabeledImage'), *geometry, dict(type='RandomCutMixRegion', num_boxes=4),
+                dict(type='MultiView', weak=[], strong=[dict(type='StrongPhotometric')]),
+            ],
+        )  # fmt: skip
+        supervised = method == 'SemiSegmentor'
+        source_ratio = [2] if supervised else [2, 2]
+        evaluation = dict(
+            batch_size=1, num_workers=0, sampler=dict(type='DefaultSampler', shuffle=False),
+            dataset=dict(
+                **common, data_prefix=dict(img_path='images/val', seg_map_path='annotations/val'),
+                pipeline=[*load, dict(type='PackSegInputs')],
+            ),
+        )  # fmt: skip
+        metric = dict(type='IoUMetric', iou_metrics=['mIoU'])
+        return Config(
+            dict(
+                custom_imports=dict(imports=['mmseg_semi'], allow_failed_imports=False),
+                default_scope='mmseg',
+                model=dict(type=method, segmentor=segmentor or tiny_segmentor(), **model),
+                train_dataloader=dict(
+                    batch_size=sum(source_ratio),
+                    num_workers=0,
+                    sampler=dict(type='SemiSampler', batch_size=sum(source_ratio), source_ratio=source_ratio),
+                    collate_fn=dict(type='semi_collate'),
+                    dataset=dict(type='SemiDataset', labeled=labeled, unlabeled=None if supervised else unlabeled),
+                ),
+                val_dataloader=evaluation,
+                test_dataloader=evaluation,
+                val_evaluator=metric,
+                test_evaluator=metric,
+                train_cfg=dict(type='SemiIterBasedTrainLoop', max_iters=max_iters, val_interval=max_iters),
+                val_cfg=dict(type='TeacherStudentValLoop'),
+                test_cfg=dict(type='TestLoop'),
+                optim_wrapper=dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.01, momentum=0.9)),
+                param_scheduler=[dict(type='PolyLR', power=1.0, begin=0, end=max_iters, by_epoch=False)],
+                default_hooks=dict(
+                    timer=dict(type='IterTimerHook'),
+                    logger=dict(type='LoggerHook', interval=1, log_metric_by_epoch=False),
+                    param_scheduler=dict(type='ParamSchedulerHook'),
+                    checkpoint=dict(type='SafeCheckpointHook', by_epoch=False, interval=2),
+                    sampler_seed=dict(type='DistSamplerSeedHook'),
+                    visualization=dict(type='SegVisualizationHook'),
+                ),
+                custom_hooks=[
+                    dict(type='IterSeedHook'),
+                    dict(type='MeanTeacherHook', momentum=0.1),
+                    dict(type='InvalidLossHook'),
+                ],
+                vis_backends=[dict(type='LocalVisBackend')],
+                visualizer=dict(
+                    type='SegLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')], name='visualizer'
+                ),
+                log_processor=dict(by_epoch=False),
+                env_cfg=dict(dist_cfg=dict(backend='gloo')),
+                randomness=dict(seed=0),
+                tta_model=dict(type='SegTTAModel'),
+                tta_pipeline=[
+                    dict(type='LoadImageFromFile'),
+                    dict(
+                        type='TestTimeAug',
+                        transforms=[
+                            [dict(type='Resize', scale_factor=ratio, keep_ratio=True) for ratio in (0.5, 1.0)],
+                            [dict(type='RandomFlip', prob=prob, direction='horizontal') for prob in (0.0, 1.0)],
+                            [dict(type='LoadAnnotations')],
+                            [dict(type='PackSegInputs')],
+                        ],
+                    ),
+                ],
+                work_dir=str(tmp_path / 'work'),
+            )
+        )
+
+    return make
