@@ -31,13 +31,14 @@ class SemiDataset:
         for name, part in parts.items():
             if part is None:
                 continue
-            dataset = DATASETS.build(part) if isinstance(part, dict) else part
-            dataset.full_init()
-            if len(dataset) == 0:
+            # Built lazily: mmengine cannot serialise an empty list, and would say so in terms of arrays.
+            dataset = DATASETS.build({**part, 'lazy_init': True}) if isinstance(part, dict) else part
+            if not dataset.load_data_list():
                 raise ValueError(
                     f'the {name} part of SemiDataset has no image: check its data_root, data_prefix='
                     f'{dataset.data_prefix}, ann_file={dataset.ann_file!r} and suffixes'
                 )
+            dataset.full_init()
             self.parts[name] = dataset
 
     @property

@@ -163,8 +163,8 @@ class _Scene:
         self.width = width / height
         self.image = np.zeros((height, width, 3), np.float32)
         self.label = np.zeros((height, width), np.uint8)
-        self.daylight, self.season = rng.uniform(0, 7, 2)
-        self.light = 0.6 + 0.4 * _colour(AIR, self.daylight).mean()
+        self.daylight, self.season = rng.uniform(0, len(AIR)), rng.uniform(0, len(FOLIAGE))
+        self.light = 0.6 + 0.4 * float(_colour(AIR, self.daylight).mean())
 
     def paint_background(self) -> None:
         rng, x, y = self.rng, self.x, self.y
@@ -187,24 +187,24 @@ class _Scene:
 
         along = rng.uniform() < 0.5
         s = x / self.width if along else (y - self.horizon) / (1 - self.horizon)
-        bend = rng.uniform(-0.15, 0.15) * np.sin(np.pi * s) + rng.uniform(-0.2, 0.2) * (s - 0.5)
+        bend = rng.uniform(-0.15, 0.15) * np.sin(np.float32(np.pi) * s) + rng.uniform(-0.2, 0.2) * (s - 0.5)
         if along:
-            offset, half = y - rng.uniform(self.horizon + 0.1, 0.9) - bend, rng.uniform(0.035, 0.06)
+            offset, half = y - rng.uniform(self.horizon + 0.1, 0.9) - bend, rng.uniform(0.05, 0.08)
         else:
-            offset, half = x - rng.uniform(0.2, 0.8) * self.width - 2 * bend, rng.uniform(0.05, 0.1) * (0.3 + s)
+            offset, half = x - rng.uniform(0.2, 0.8) * self.width - 2 * bend, rng.uniform(0.08, 0.13) * (0.4 + s)
         self.paint((abs(offset) < half) & (self.label == LAND), ROAD, self.masonry())
 
     def paint_balloons_and_buoys(self) -> None:
         rng, x, y = self.rng, self.x, self.y
         for _ in range(rng.integers(0, 4)):
             cx, cy = rng.uniform(0.05, 0.95) * self.width, rng.uniform(0.05, 0.9) * self.horizon
-            r = rng.uniform(0.045, 0.09)
+            r = rng.uniform(0.06, 0.11)
             basket = (abs(x - cx) < 0.2 * r) & (abs(y - cy - 1.35 * r) < 0.2 * r)
             self.paint(basket & (self.label == SKY), BALLOON, self.light * _colour(MASONRY, 2.5) * 0.6)
             self.paint(_ellipse(x, y, cx, cy, r, r) & (self.label == SKY), BALLOON, self.ball(cx, cy, r))
         for cx, cy in sorted(self.places(WATER, rng.integers(0, 5)), key=lambda place: place[1]):
-            r = rng.uniform(0.045, 0.08)
-            floating = _ellipse(x, y, cx, cy, r, r) & (y < cy + rng.uniform(0.2, 0.7) * r)
+            r = rng.uniform(0.06, 0.1)
+            floating = _ellipse(x, y, cx, cy, r, r) & (y < cy + rng.uniform(0.3, 0.7) * r)
             self.paint(floating, BUOY, self.ball(cx, cy, r))
 
     def paint_buildings_and_trees(self) -> None:
@@ -216,7 +216,7 @@ class _Scene:
 
     def paint_building(self, cx: float, base: float, scale: float) -> None:
         rng, x, y = self.rng, self.x, self.y
-        half, height, roof = scale * rng.uniform((0.06, 0.12, 0.0), (0.14, 0.3, 0.12))
+        half, height, roof = (scale * rng.uniform((0.08, 0.14, 0.0), (0.16, 0.34, 0.12))).tolist()
         above, aside = base - y, abs(x - cx)
         wall = (aside < half) & (above > 0) & (above < height)
         gable = (above >= height) & (aside < (half + 0.02) * (1 - (above - height) / (roof + 1e-6)))
@@ -226,11 +226,11 @@ class _Scene:
         pitch = scale * rng.uniform(0.06, 0.09)
         window = (abs((x - cx) / pitch % 1 - 0.5) < 0.22) & (abs(above / pitch % 1 - 0.5) < 0.25)
         window &= (aside < half - 0.02) & (above > 0.04) & (above < height - 0.02)
-        self.paint(window & (rng.uniform() < 0.6), BUILDING, np.float32(rng.uniform(0.2, 0.9)) * _colour(MASONRY, 4))
+        self.paint(window & (rng.uniform() < 0.6), BUILDING, rng.uniform(0.2, 0.9) * _colour(MASONRY, 4))
 
     def paint_tree(self, cx: float, base: float, scale: float) -> None:
         rng, x, y = self.rng, self.x, self.y
-        half, height = scale * rng.uniform((0.06, 0.16), (0.12, 0.34))
+        half, height = (scale * rng.uniform((0.07, 0.18), (0.13, 0.36))).tolist()
         trunk = (abs(x - cx) < 0.15 * half) & (y < base) & (y > base - height / 2)
         self.paint(trunk, TREE, self.light * _colour(FOLIAGE, 5) * 0.6)
         middle, half_height = base - 0.6 * height, 0.45 * height
@@ -239,7 +239,7 @@ class _Scene:
             crown &= y < middle + half_height
         else:
             crown = _ellipse(x, y, cx, middle, half, half_height)
-            for dx, dy in rng.uniform(-0.6, 0.6, (3, 2)):
+            for dx, dy in rng.uniform(-0.6, 0.6, (3, 2)).tolist():
                 crown |= _ellipse(x, y, cx + dx * half, middle + dy * half_height, 0.6 * half, 0.5 * half_height)
         shade = 1 - 0.35 * np.clip((y - middle) / half_height + (x - cx) / half, -1, 1)
         self.paint(crown, TREE, self.foliage(rng.uniform(0.6, 0.95)) * shade[..., None])
@@ -250,13 +250,13 @@ class _Scene:
         image = self.image * (1 + 0.15 * self.noise(2, 2)[..., None]) * rng.uniform(0.85, 1.12, 3).astype(np.float32)
         height, width = self.label.shape
         image = cv2.resize(image, (width // SUPERSAMPLING, height // SUPERSAMPLING), interpolation=cv2.INTER_AREA)
-        image = cv2.GaussianBlur(image, (5, 5), rng.uniform(0.2, 0.9))
-        image += rng.uniform(0.01, 0.04) * rng.standard_normal(image.shape, np.float32)
+        image = cv2.GaussianBlur(image, (5, 5), rng.uniform(0.2, 0.8))
+        image += rng.uniform(0.01, 0.035) * rng.standard_normal(image.shape, np.float32)
         image = (255 * image[..., ::-1] + 0.5).clip(0, 255).astype(np.uint8)
         return image, self.label[::SUPERSAMPLING, ::SUPERSAMPLING].copy()
 
     def paint(self, mask: np.ndarray, label: int, colour: np.ndarray) -> None:
-        self.image[mask] = np.broadcast_to(colour, self.image.shape)[mask]
+        np.copyto(self.image, colour, where=mask[..., None])
         self.label[mask] = label
 
     def places(self, label: int, number: int) -> list[tuple[float, float]]:
@@ -294,13 +294,13 @@ class _Scene:
         row = np.floor(self.y / course)
         joint = (self.y / course % 1 < 0.25) | ((self.x / length + row / 2) % 1 < 0.15)
         colour = self.light * rng.uniform(0.8, 1.1) * _colour(MASONRY, rng.uniform(0, len(MASONRY)))
-        return colour * (1 - rng.uniform(0.1, 0.35) * joint + 0.08 * self.noise(24, 24))[..., None]
+        return colour * (1 - np.float32(rng.uniform(0.1, 0.35)) * joint + 0.08 * self.noise(24, 24))[..., None]
 
     def ball(self, cx: float, cy: float, r: float) -> np.ndarray:
         """Stripes of two colours on a round body, lit from the upper left."""
         rng = self.rng
         across = np.where(rng.uniform() < 0.5, self.x - cx, self.y - cy) / r
-        first, second = rng.uniform(0, len(PAINT), 2)
+        first, second = rng.uniform(0, len(PAINT), 2).tolist()
         stripe = (across * rng.uniform(0.8, 2.0) + rng.uniform() / 2) % 1 < 0.5
         colour = np.where(stripe[..., None], _colour(PAINT, first), _colour(PAINT, second))
         shade = 1 - 0.25 * np.clip((self.x - cx + self.y - cy) / r, -1, 1)

@@ -169,9 +169,8 @@ def main() -> None:
 
     covered = (region > 0).float().mean().item()
     print(f'maps {"x".join(map(str, shape))} on {device}, {torch.get_num_threads()} threads')
-    print(
-        f'{args.boxes} boxes cover {covered:.0%}; gradient map {student.numel() * student.element_size() / 2**20:.0f} MiB'
-    )
+    gradient = student.numel() * student.element_size() / 2**20
+    print(f'{args.boxes} boxes cover {covered:.0%}; gradient map {gradient:.0f} MiB')
     print(f'{"loss":<30}{"time (ms)":>12}{"ratio":>8}{"extra memory (MiB)":>21}')
     for name, (_, _, reference) in losses.items():
         ratio = median(seconds[name]) / median(seconds[reference])

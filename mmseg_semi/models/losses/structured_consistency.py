@@ -1,6 +1,7 @@
 """Consistency of the similarity between pixels, within each pasted box.
 
-Shape letters: B images, C classes, H x W pixels, K pixels of the boxes looked at, N such boxes that show, P pairs.
+Shape letters: B images, C classes, H x W pixels, K pixels of the boxes looked at, N of these
+boxes that show, P pairs of a box.
 """
 
 from collections.abc import Sequence
@@ -69,7 +70,7 @@ def structured_consistency_loss(
     """
     check_tensor('student_prob', student_prob, 'floating', ('B', 'C', 'H', 'W'))
     check_tensor('teacher_prob', teacher_prob, 'floating', tuple(student_prob.shape))
-    batch, _, height, width = student_prob.shape
+    batch, classes, height, width = student_prob.shape
     check_tensor('region', region, 'integer', (batch, height, width))
     check_count('num_boxes', num_boxes)
     if num_pairs is not None:
@@ -78,13 +79,17 @@ def structured_consistency_loss(
         check_tensor('valid', valid, 'bool', (batch, height, width))
 
     pixel, size = _box_pixels(region.long(), num_boxes, valid, num_regions)
-    index = _flat_index(pixel, student_prob)
-    teacher = _unit_vectors(teacher_prob.detach().to(student_prob.dtype), index)
-    student = _unit_vectors(student_prob, index)
+    area = height * width
+    first = pixel + pixel.div(area, rounding_mode='floor') * (classes - 1) * area
+    index = first[:, None] + torch.arange(classes, device=pixel.device) * area  # (K, C) in the flat map
+    teacher_prob = teacher_prob.detach().to(student_prob.dtype)
     if num_pairs is None:
-        box_loss = _all_pairs(student, teacher, size)
+        box_loss = _all_pairs(student_prob, teacher_prob, index, size)
     else:
-        box_loss = _drawn_pairs(student, teacher, size, num_pairs, generator)
+        i, j, drawn = _draw_pairs(size, num_pairs, generator)
+        target = _similarity(teacher_prob, index, i, j)
+        error = (_similarity(student_prob, index, i, j) - target).square()
+        box_loss = (error * drawn).sum(dim=1) / drawn.sum(dim=1)
     return box_loss.sum() / max(batch, 1)
 
 
@@ -109,37 +114,57 @@ def _box_pixels(
     looked_at = region > (num_regions.long() - num_boxes).clamp(min=0)[:, None, None]
     if valid is not None:
         looked_at = looked_at & valid
-    image, y, x = looked_at.nonzero(as_tuple=True)
-    box = region[image, y, x] * batch + image
+    pixel = looked_at.flatten().nonzero().squeeze(dim=1)
+    box = region.flatten()[pixel] * batch + pixel.div(height * width, rounding_mode='floor')
     box, order = box.sort(stable=True)
-    pixel = ((image * height + y) * width + x)[order]
-    return pixel, box.unique_consecutive(return_counts=True)[1]
+    return pixel[order], box.unique_consecutive(return_counts=True)[1]
 
 
-def _gather(prob: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-    """Pick (K, C) probability vectors at (K, C) places of the flat map, and measure their (K,) lengths."""
+def _draw_pairs(size: Tensor, num_pairs: int, generator: torch.Generator | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Draw D_n for boxes of (N,) pixels: one pair from each of |D_n| equal slices of T_n x T_n.
+
+    Returns:
+        tuple[Tensor, Tensor, Tensor]: (N, P) places of the first and of the second pixels in the list of all boxes'
+        pixels, and (N, P) bool, True for the pairs in D_n. P is |D_n| of the largest box.
+    """
+    size = size[:, None]
+    slices = size.square().clamp(max=num_pairs)
+    number = torch.arange(max(slices.flatten().tolist(), default=0), device=size.device)
+    device = size.device if generator is None else generator.device
+    within = torch.rand(len(size), len(number), dtype=torch.float64, generator=generator, device=device)
+    pair = ((number + within.to(size.device)) * (size.square() / slices.double())).long()
+    pair = pair.minimum(size.square() - 1)  # rounding, or a number past the last slice, must not leave the box
+    first, row = size.cumsum(dim=0) - size, pair.div(size, rounding_mode='floor')
+    return first + row, first + pair - row * size, number < slices
+
+
+def _vectors(prob: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+    """Gather (K, C) probability vectors and their (K, 1) lengths."""
     # One flat gather, so that backward makes one map of the size of prob and adds into it.
     vectors = prob.reshape(-1).index_select(0, index.flatten()).view(index.shape)
-    # A probability vector is at least 1 / sqrt(C) long: the minimum is for rows of zeros, which are none.
-    return vectors, torch.linalg.vector_norm(vectors, dim=1).clamp(min=1e-12)
+    # At least 1 / sqrt(C) long: the minimum only keeps rows of zeros, which are no probabilities, from giving NaN.
+    return vectors, torch.linalg.vector_norm(vectors, dim=1, keepdim=True).clamp(min=1e-12)
 
 
-def _all_pairs(student: Tensor, teacher: Tensor, size: Tensor) -> Tensor:
+def _similarity(prob: Tensor, index: Tensor, i: Tensor, j: Tensor) -> Tensor:
+    """Compute (N, P) cosine similarities a_ij, equation 7."""
+    vectors, length = _vectors(prob, index)
+    length = length.squeeze(dim=1)
+    return (vectors[i] * vectors[j]).sum(dim=-1) / (length[i] * length[j])
+
+
+def _all_pairs(student_prob: Tensor, teacher_prob: Tensor, index: Tensor, size: Tensor) -> Tensor:
     r"""Mean of :math:`(a^s_{ij} - a^t_{ij})^2` over all pairs of each box, without forming the pairs.
 
-    With d = s - t and e = s + t, :math:`s_i^\top s_j - t_i^\top t_j = (d_i^\top e_j + e_i^\top d_j) / 2`. The sum of
+    With unit vectors s and t, d = s - t and e = s + t, :math:`s_i^\top s_j - t_i^\top t_j = (d_i^\top e_j + e_i^\top d_j) / 2`. The sum of
     its square over all i and j is
     :math:`(\langle D^\top D, E^\top E \rangle + \langle D^\top E, E^\top D \rangle) / 2`: it takes C x C matrices only
     and, unlike the difference of the two similarities' own sums, loses no digits where student and teacher agree.
 
-    Args:
-        student (Tensor): (K, C) unit vectors, box after box.
-        teacher (Tensor): (K, C) likewise.
-        size (Tensor): (N,) pixels of each box.
-
     Returns:
         Tensor: (N,).
     """
+    student, teacher = (torch.div(*_vectors(prob, index)) for prob in (student_prob, teacher_prob))
     # Every box is filled up with zero rows to whole blocks, so that a box's sum is a sum of its blocks.
     blocks = (size + _BLOCK - 1).div(_BLOCK, rounding_mode='floor')
     filled = (blocks * _BLOCK - size).cumsum(0) - (blocks * _BLOCK - size)

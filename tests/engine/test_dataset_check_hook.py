@@ -1,0 +1,86 @@
+import shutil
+
+import pytest
+from mmengine.runner import Runner
+
+
+@pytest.fixture
+def config(tiny_config, tiny_data, tmp_path):
+    """A config on a dataset of its own, which a test may spoil, with the check in front."""
+    root = shutil.copytree(tiny_data, tmp_path / 'scenes')
+    cfg = tiny_config(max_iters=1)
+    for part in (cfg.train_dataloader.dataset.labeled, cfg.train_dataloader.dataset.unlabeled):
+        part.data_root = str(root)
+    cfg.val_dataloader.dataset.data_root = str(root)
+    cfg.custom_hooks = [dict(type='DatasetCheckHook'), *cfg.custom_hooks]
+    cfg.visualizer.name = tmp_path.name
+    return cfg, root
+
+
+def refuses(cfg, message):
+    """Training ends in the message before its first iteration."""
+    with pytest.raises((ValueError, FileNotFoundError, RuntimeError), match=message):
+        Runner.from_cfg(cfg).train()
+
+
+def test_sound_input_trains(config):
+    Runner.from_cfg(config[0]).train()
+
+
+def test_a_truncated_unlabelled_image_is_named(config):
+    cfg, root = config
+    name = (root / 'splits/unlabeled.txt').read_text().split()[-1]
+    file = root / f'images/train/{name}.png'
+    file.write_bytes(file.read_bytes()[:100])
+    refuses(cfg, f'unreadable image .*{name}')
+
+
+def test_annotations_of_unlabelled_images_are_not_opened(config):
+    cfg, root = config
+    for name in (root / 'splits/unlabeled.txt').read_text().split():
+        (root / f'annotations/train/{name}.png').write_bytes(b'no image')
+    Runner.from_cfg(cfg).train()
+
+
+def test_a_missing_folder_is_named(config):
+    cfg, root = config
+    cfg.train_dataloader.dataset.unlabeled.data_prefix.img_path = 'images/nowhere'
+    refuses(cfg, 'folder of unlabelled images not found: .*nowhere')
+
+
+def test_an_empty_split_is_refused(config):
+    cfg, root = config
+    (root / 'splits/unlabeled.txt').write_text('')
+    refuses(cfg, 'the unlabeled part of SemiDataset has no image')
+
+
+def test_an_image_in_the_labelled_and_the_validation_list_is_named(config):
+    cfg, _ = config
+    cfg.val_dataloader.dataset.data_prefix = cfg.train_dataloader.dataset.labeled.data_prefix
+    refuses(cfg, 'in the labelled and in the validation list, such as .*train_0000.png')
+
+
+def test_a_head_with_another_number_of_classes_is_refused(config):
+    cfg, _ = config
+    cfg.model.segmentor.decode_head.num_classes = 5
+    refuses(cfg, 'num_classes=5, but TexturedScenesDataset has 8 classes')
+
+
+def test_an_odd_number_of_unlabelled_images_a_batch_is_refused(config):
+    cfg, _ = config
+    cfg.train_dataloader.batch_size = cfg.train_dataloader.sampler.batch_size = 5
+    cfg.train_dataloader.sampler.source_ratio = [2, 3]
+    refuses(cfg, 'mixes pairs of unlabelled images, but a batch holds 3')
+
+
+def test_no_unlabelled_image_in_a_batch_is_refused(config):
+    cfg, _ = config
+    cfg.train_dataloader.batch_size = cfg.train_dataloader.sampler.batch_size = 2
+    cfg.train_dataloader.sampler.source_ratio = [2, 0]
+    refuses(cfg, r'source_ratio=\[2, 0\] needs one positive number for each')
+
+
+def test_a_crop_larger_than_what_images_are_padded_to_is_refused(config):
+    cfg, _ = config
+    cfg.model.segmentor.data_preprocessor.size = (16, 16)
+    refuses(cfg, r'makes labeled images of \(32, 32\), but the data preprocessor pads to size=\(16, 16\)')

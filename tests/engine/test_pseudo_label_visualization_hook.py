@@ -1,0 +1,27 @@
+import cv2
+import pytest
+from mmengine.runner import Runner
+
+
+@pytest.mark.parametrize(('method', 'pictures'), [('CutMixMeanTeacher', 2), ('SemiSegmentor', 0)])
+def test_pictures_are_drawn_at_the_interval_for_methods_with_pseudo_labels(tiny_config, tmp_path, method, pictures):
+    cfg = tiny_config(method)
+    cfg.custom_hooks += [dict(type='PseudoLabelVisualizationHook', interval=2)]
+    cfg.visualizer.name = method
+    Runner.from_cfg(cfg).train()
+    drawn = sorted((tmp_path / 'work').rglob('pseudo_label*.png'))
+    assert len(drawn) == pictures
+    for file in drawn:
+        height, width = cv2.imread(str(file)).shape[:2]
+        assert width > 3 * 192
+        assert height > 192
+
+
+def test_drawing_does_not_change_training(tiny_config):
+    weights = []
+    for hooks in ([], [dict(type='PseudoLabelVisualizationHook', interval=1)]):
+        cfg = tiny_config()
+        cfg.custom_hooks += hooks
+        cfg.visualizer.name = f'drawing {len(hooks)}'
+        weights.append(Runner.from_cfg(cfg).train().state_dict())
+    assert all((weights[0][name] == weights[1][name]).all() for name in weights[0])
