@@ -26,7 +26,8 @@ class SemiSampler(Sampler):
     Args:
         dataset (SemiDataset): Or any dataset with ``source_sizes``, the number of samples of each of its parts.
         batch_size (int): Samples in a batch on each rank, as given to the dataloader.
-        source_ratio (Sequence[int]): How many samples of each part a batch holds; they add up to ``batch_size``.
+        source_ratio (Sequence[int]): Shares of the parts in a batch; ``[1, 1]`` and ``[4, 4]`` are the same to a
+            ``batch_size`` of 8.
         shuffle (bool): Whether to draw a new order on every pass.
         seed (int, optional): Defaults to one drawn at random and shared by the ranks.
 
@@ -43,17 +44,18 @@ class SemiSampler(Sampler):
         seed: int | None = None,
     ) -> None:
         self.sizes = dataset.source_sizes
-        self.source_ratio = list(source_ratio)
-        if len(self.source_ratio) != len(self.sizes) or min(self.source_ratio) < 1:
+        if len(source_ratio) != len(self.sizes) or min(source_ratio) < 1:
             raise ValueError(
-                f'SemiSampler: source_ratio={self.source_ratio} needs one positive number for each of the '
+                f'SemiSampler: source_ratio={list(source_ratio)} needs one positive number for each of the '
                 f'{len(self.sizes)} parts of the dataset'
             )
-        if sum(self.source_ratio) != batch_size:
+        factor, rest = divmod(batch_size, sum(source_ratio))
+        if rest or factor == 0:
             raise ValueError(
-                f'SemiSampler: source_ratio={self.source_ratio} adds up to {sum(self.source_ratio)}, '
-                f'but batch_size is {batch_size}'
+                f'SemiSampler: source_ratio={list(source_ratio)} adds up to {sum(source_ratio)}, of which '
+                f'batch_size={batch_size} is no multiple'
             )
+        self.counts = [factor * share for share in source_ratio]
         self.batch_size = batch_size
         self.shuffle = shuffle
         self.seed = sync_random_seed() if seed is None else seed
@@ -62,7 +64,7 @@ class SemiSampler(Sampler):
 
     def _stream(self, source: int, first: int) -> Iterator[SampleIndex]:
         """Yield this rank's samples of one part, from its batch ``first`` on."""
-        size, count = self.sizes[source], self.source_ratio[source]
+        size, count = self.sizes[source], self.counts[source]
         offset = sum(self.sizes[:source])
         batch, turn, order = first, -1, np.arange(size)
         while True:
@@ -77,7 +79,7 @@ class SemiSampler(Sampler):
     def __iter__(self) -> Iterator[SampleIndex]:
         streams = [self._stream(source, self._first_batch) for source in range(len(self.sizes))]
         while True:
-            for stream, count in zip(streams, self.source_ratio, strict=True):
+            for stream, count in zip(streams, self.counts, strict=True):
                 for _ in range(count):
                     yield next(stream)
 
@@ -93,7 +95,7 @@ class SemiSampler(Sampler):
 
     def __len__(self) -> int:
         """Samples of one epoch on this rank: one pass over the last part, the unlabelled one where there is one."""
-        batches = -(-self.sizes[-1] // (self.source_ratio[-1] * self.world_size))
+        batches = -(-self.sizes[-1] // (self.counts[-1] * self.world_size))
         return batches * self.batch_size
 
     def set_epoch(self, epoch: int) -> None:

@@ -51,7 +51,7 @@ class DatasetCheckHook(Hook):
 
     def _check_batch(self, dataloader, model) -> None:
         """Draw one sample of each part and see whether the batch would do."""
-        dataset, counts = dataloader.dataset, dataloader.sampler.source_ratio
+        dataset, counts = dataloader.dataset, dataloader.sampler.counts
         if len(counts) > 1 and model.mixes_pairs and counts[1] % 2:
             raise ValueError(
                 f'{type(model).__name__} mixes pairs of unlabelled images, but a batch holds {counts[1]}: '
