@@ -3,7 +3,6 @@ _base_ = [
     '../_base_/datasets/semi_camvid.py',
     '../_base_/methods/structured_consistency.py',
     '../_base_/schedules/schedule_1000.py',
-    '../_base_/tta.py',
     '../_base_/default_runtime.py',
 ]
 segmentor = _base_.model

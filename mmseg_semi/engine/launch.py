@@ -2,11 +2,13 @@
 
 import argparse
 import os
+from typing import Any
 
 import torch
 import torch.distributed as torch_dist
 from mmengine.config import Config
 from mmengine.device import get_device
+from mmengine.logging import print_log
 
 
 def add_launcher(parser: argparse.ArgumentParser) -> None:
@@ -42,11 +44,28 @@ def _init_gloo(cfg: Config, launcher: str) -> None:
     """Do for CPUs what mmengine's runner does for GPUs: it would call CUDA."""
     if launcher != 'pytorch':
         raise SystemExit(f'--launcher {launcher} needs GPUs; on CPUs use --launcher pytorch')
+    missing = [name for name in ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT') if name not in os.environ]
+    if missing:
+        raise SystemExit(f'--launcher pytorch without {", ".join(missing)} in the environment: use tools/dist_*.sh')
     torch_dist.init_process_group('gloo', rank=int(os.environ['RANK']), world_size=int(os.environ['WORLD_SIZE']))
     torch.set_num_threads(max(1, torch.get_num_threads() // int(os.environ.get('LOCAL_WORLD_SIZE', 1))))
+    replaced = _replace_sync_bn(cfg.model)
+    if replaced:
+        print_log(f'SyncBN needs GPUs: {replaced} norm_cfg of the model use BN, with statistics of each process alone')
     cfg.model_wrapper_cfg = dict(
         type='MMDistributedDataParallel',
         device_ids=None,
         broadcast_buffers=False,
         find_unused_parameters=cfg.get('find_unused_parameters', False),
     )
+
+
+def _replace_sync_bn(node: Any) -> int:
+    """Write BN for every synchronised batch norm of a config, and count them."""
+    count = 0
+    if isinstance(node, dict):
+        if node.get('type') in ('SyncBN', 'MMSyncBN'):
+            node['type'] = 'BN'
+            count = 1
+        node = list(node.values())
+    return count + (sum(map(_replace_sync_bn, node)) if isinstance(node, (list, tuple)) else 0)

@@ -1,4 +1,5 @@
 # CamVid at half resolution, 1/8 of the 367 training images labelled.
+_base_ = ['../tta.py']
 data_root = 'data/camvid/'
 splits = '{{ fileDirname }}/splits/camvid/1_8/'
 img_scale = (240, 180)
@@ -28,6 +29,8 @@ test_pipeline = [
     dict(type='LoadAnnotations'),
     dict(type='PackSegInputs'),
 ]
+tta_pipeline = _base_.tta_pipeline
+tta_pipeline.insert(1, dict(type='Resize', scale=img_scale, keep_ratio=True))
 
 labeled = dict(
     type='CamVidDataset',

@@ -84,7 +84,8 @@ class SafeCheckpointHook(CheckpointHook):
             runner.message_hub.update_info('keep_ckpt_ids', [*self.keep_ckpt_ids, step])
             self.keep_ckpt_ids.append(step)
         filename = self.filename_tmpl.format(step)
-        last_ckpt = self.file_backend.join_path(self.out_dir, filename)
+        self.last_ckpt = self.file_backend.join_path(self.out_dir, filename)
+        runner.message_hub.update_info('last_ckpt', self.last_ckpt)
         runner.save_checkpoint(
             self.out_dir,
             filename,
@@ -95,10 +96,8 @@ class SafeCheckpointHook(CheckpointHook):
             backend_args=self.backend_args,
             **self.args,
         )
-        self.last_ckpt = last_ckpt
-        runner.message_hub.update_info('last_ckpt', last_ckpt)
         if is_main_process():
-            AtomicLocalBackend().put_text(last_ckpt, osp.join(runner.work_dir, 'last_checkpoint'))
+            AtomicLocalBackend().put_text(self.last_ckpt, osp.join(runner.work_dir, 'last_checkpoint'))
             for old in outdated:
                 path = self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(old))
                 if self.file_backend.isfile(path):

@@ -7,7 +7,6 @@ boxes that show, P pairs of a box.
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
@@ -156,10 +155,10 @@ def _similarity(prob: Tensor, index: Tensor, i: Tensor, j: Tensor) -> Tensor:
 def _all_pairs(student_prob: Tensor, teacher_prob: Tensor, index: Tensor, size: Tensor) -> Tensor:
     r"""Mean of :math:`(a^s_{ij} - a^t_{ij})^2` over all pairs of each box, without forming the pairs.
 
-    With unit vectors s and t, d = s - t and e = s + t, :math:`s_i^\top s_j - t_i^\top t_j = (d_i^\top e_j + e_i^\top d_j) / 2`. The sum of
-    its square over all i and j is
-    :math:`(\langle D^\top D, E^\top E \rangle + \langle D^\top E, E^\top D \rangle) / 2`: it takes C x C matrices only
-    and, unlike the difference of the two similarities' own sums, loses no digits where student and teacher agree.
+    With unit vectors s and t, d = s - t and e = s + t, a similarity differs by
+    :math:`s_i^\top s_j - t_i^\top t_j = (d_i^\top e_j + e_i^\top d_j) / 2`. The sum of its square over all i and j is
+    :math:`(\langle D^\top D, E^\top E \rangle + \langle D^\top E, E^\top D \rangle) / 2`. It takes C x C matrices
+    only, and loses no digits where student and teacher agree.
 
     Returns:
         Tensor: (N,).
@@ -215,7 +214,7 @@ class StructuredConsistencyLoss(nn.Module):
 
         Args:
             student (Prediction): Of B images, C classes and H x W pixels.
-            target (Target): Of the same shape, with its region and number of boxes.
+            target (Target): Of the same shape, with its region.
 
         Returns:
             Tensor: A scalar.

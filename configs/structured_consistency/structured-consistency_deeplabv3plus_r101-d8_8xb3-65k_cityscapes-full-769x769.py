@@ -1,0 +1,2 @@
+_base_ = './structured-consistency_deeplabv3plus_r50-d8_8xb3-65k_cityscapes-full-769x769.py'
+model = dict(segmentor=dict(pretrained='open-mmlab://resnet101_v1c', backbone=dict(depth=101)))

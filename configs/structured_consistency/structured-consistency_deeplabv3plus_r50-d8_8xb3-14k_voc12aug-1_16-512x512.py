@@ -1,0 +1,8 @@
+_base_ = './structured-consistency_deeplabv3plus_r50-d8_8xb3-29k_voc12aug-1_8-512x512.py'
+train_dataloader = dict(
+    dataset=dict(
+        labeled=dict(ann_file='splits/1_16/labeled.txt'),
+        unlabeled=dict(ann_file='splits/1_16/unlabeled.txt'),
+    )
+)
+train_cfg = dict(max_iters=14460)  # 661 labelled images

@@ -1,0 +1,16 @@
+_base_ = [
+    'mmseg::_base_/models/deeplabv3plus_r50-d8.py',
+    '../_base_/datasets/semi_cityscapes.py',
+    '../_base_/methods/structured_consistency.py',
+    '../_base_/schedules/schedule_175e.py',
+    '../_base_/default_runtime.py',
+]
+data_preprocessor = dict(size=_base_.crop_size)
+segmentor = _base_.model
+segmentor.data_preprocessor.size = _base_.crop_size
+relaxed = dict(type='BoundaryRelaxedCrossEntropyLoss', window_size=3)
+segmentor.decode_head.update(align_corners=True, loss_decode=dict(**relaxed, loss_weight=1.0))
+segmentor.auxiliary_head.update(align_corners=True, loss_decode=dict(**relaxed, loss_weight=0.4))
+segmentor.test_cfg = dict(mode='slide', crop_size=_base_.crop_size, stride=(513, 513))
+model = dict(_delete_=True, segmentor=segmentor, **_base_.method)
+train_cfg = dict(max_iters=8138)  # 372 labelled images

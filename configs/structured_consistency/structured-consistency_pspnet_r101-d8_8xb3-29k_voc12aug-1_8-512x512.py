@@ -1,0 +1,2 @@
+_base_ = './structured-consistency_pspnet_r50-d8_8xb3-29k_voc12aug-1_8-512x512.py'
+model = dict(segmentor=dict(pretrained='open-mmlab://resnet101_v1c', backbone=dict(depth=101)))

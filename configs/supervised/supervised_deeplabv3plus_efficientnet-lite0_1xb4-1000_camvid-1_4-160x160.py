@@ -1,0 +1,3 @@
+_base_ = './supervised_deeplabv3plus_efficientnet-lite0_1xb4-1000_camvid-1_8-160x160.py'
+splits = '{{ fileDirname }}/../_base_/datasets/splits/camvid/1_4/'
+train_dataloader = dict(dataset=dict(labeled=dict(ann_file=splits + 'labeled.txt')))

@@ -1,0 +1,80 @@
+"""Take the teacher or the student out of a checkpoint, as a plain one that mmseg loads without this package.
+
+    python tools/model_converters/export_segmentor.py work_dirs/NAME/iter_1000.pth segmentor.pth
+
+The wrapped segmentor's own config loads the result. ``--with-config`` writes one for testing and inference beside it.
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.runner import CheckpointLoader
+
+import mmseg_semi  # noqa: F401, which makes checkpoints of every version loadable
+
+# What testing and inference need of a config.
+KEPT = (
+    'custom_imports', 'default_scope', 'env_cfg', 'log_level', 'model', 'test_cfg', 'test_dataloader',
+    'test_evaluator', 'tta_model', 'tta_pipeline', 'vis_backends', 'visualizer',
+)  # fmt: skip
+
+
+def plain_config(cfg: Config) -> Config:
+    """Give the part of a config that tests its wrapped segmentor."""
+    plain = {key: cfg[key] for key in KEPT if key in cfg}
+    return Config({**plain, 'model': cfg.model.segmentor, 'val_cfg': None, 'train_cfg': None})
+
+
+def export(checkpoint: dict, branch: str) -> dict:
+    """Give the plain checkpoint of a branch, without the state of training.
+
+    Args:
+        checkpoint (dict): Of a :class:`SemiSegmentor`.
+        branch (str): ``'teacher'`` or ``'student'``.
+
+    Raises:
+        ValueError: If the checkpoint has no such branch.
+    """
+    prefix = f'{branch}.'
+    state_dict = checkpoint.get('state_dict', checkpoint)
+    weights = {key[len(prefix) :]: value for key, value in state_dict.items() if key.startswith(prefix)}
+    if not weights:
+        raise ValueError(f'no weight of a {branch} in it: is it a checkpoint of a semi-supervised model?')
+    meta = dict(checkpoint.get('meta', {}))
+    if meta.get('cfg'):
+        meta['cfg'] = plain_config(Config.fromstring(meta['cfg'], '.py')).pretty_text
+    return dict(meta=meta, state_dict=weights)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('checkpoint', type=Path, help='checkpoint of a semi-supervised model')
+    parser.add_argument('out', type=Path, help='checkpoint to write')
+    parser.add_argument('--branch', choices=['teacher', 'student'], default='teacher')
+    parser.add_argument('--with-config', action='store_true', help='also write OUT with the suffix .py, its config')
+    parser.add_argument('--force', action='store_true', help='overwrite what is there')
+    args = parser.parse_args()
+    if not args.checkpoint.is_file():
+        raise SystemExit(f'there is no checkpoint {args.checkpoint}')
+    config = args.out.with_suffix('.py')
+    for path in (args.out, config) if args.with_config else (args.out,):
+        if path.exists() and not args.force:
+            raise SystemExit(f'{path} exists; give --force to overwrite it')
+    try:
+        exported = export(CheckpointLoader.load_checkpoint(str(args.checkpoint), map_location='cpu'), args.branch)
+    except ValueError as error:
+        raise SystemExit(f'{args.checkpoint}: {error}') from None
+    if args.with_config and 'cfg' not in exported['meta']:
+        raise SystemExit(f'{args.checkpoint} holds no config to write')
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(exported, args.out)
+    print(f'{args.out}: {args.branch}, {len(exported["state_dict"])} tensors')
+    if args.with_config:
+        config.write_text(exported['meta']['cfg'])
+        print(f'{config}: its config, for testing and inference')
+
+
+if __name__ == '__main__':
+    main()
