@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 
 from mmseg_semi.datasets.textured_scenes import CLASSES, generate_textured_scenes
 
@@ -48,10 +49,11 @@ def tiny_config(tiny_data, tmp_path) -> Callable[..., Config]:
     """Make a config on that dataset: ``tiny_config(method='CutMixMeanTeacher', max_iters=4, segmentor=None, **model)``.
 
     The unlabelled part is left out for ``method='SemiSegmentor'``. Change what else is to differ in the config itself;
-    ``config.dump(path)`` makes a file for the tools.
+    ``config.dump(path)`` makes a file for the tools. The default scope is mmseg from then on.
     """
 
     def make(method: str = 'CutMixMeanTeacher', max_iters: int = 4, segmentor: dict | None = None, **model) -> Config:
+        init_default_scope('mmseg')
         geometry = [
             dict(type='RandomResize', scale=(48, 40), ratio_range=(0.8, 1.5), keep_ratio=True),
             dict(type='RandomCrop', crop_size=(32, 32)),
@@ -96,6 +98,7 @@ def tiny_config(tiny_data, tmp_path) -> Callable[..., Config]:
                 ),
                 val_dataloader=evaluation,
                 test_dataloader=evaluation,
+                test_pipeline=evaluation['dataset']['pipeline'],
                 val_evaluator=metric,
                 test_evaluator=metric,
                 train_cfg=dict(type='SemiIterBasedTrainLoop', max_iters=max_iters, val_interval=max_iters),

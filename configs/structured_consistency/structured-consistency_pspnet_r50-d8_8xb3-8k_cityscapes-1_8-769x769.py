@@ -9,8 +9,9 @@ data_preprocessor = dict(size=_base_.crop_size)
 segmentor = _base_.model
 segmentor.data_preprocessor.size = _base_.crop_size
 relaxed = dict(type='BoundaryRelaxedCrossEntropyLoss', window_size=3)
-segmentor.decode_head.update(align_corners=True, loss_decode=dict(**relaxed, loss_weight=1.0))
-segmentor.auxiliary_head.update(align_corners=True, loss_decode=dict(**relaxed, loss_weight=0.4))
+segmentor.decode_head.align_corners = segmentor.auxiliary_head.align_corners = True
+segmentor.decode_head.loss_decode = dict(**relaxed, loss_weight=1.0)
+segmentor.auxiliary_head.loss_decode = dict(**relaxed, loss_weight=0.4)
 segmentor.test_cfg = dict(mode='slide', crop_size=_base_.crop_size, stride=(513, 513))
 model = dict(_delete_=True, segmentor=segmentor, **_base_.method)
 train_cfg = dict(max_iters=8138)  # 372 labelled images

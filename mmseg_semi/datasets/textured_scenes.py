@@ -112,11 +112,13 @@ def generate_textured_scenes(
             'numbers of scenes and seed must not be negative and size must be (H, W), each at least 32, but got '
             f'{num_labeled=}, {num_unlabeled=}, {num_val=}, {size=}, {seed=}'
         )
-    parameters = dict(num_labeled=num_labeled, num_unlabeled=num_unlabeled, num_val=num_val, size=list(size), seed=seed)
-    if _is_complete(root, parameters):
+    num_train = num_labeled + num_unlabeled
+    record = json.dumps(
+        dict(num_labeled=num_labeled, num_unlabeled=num_unlabeled, num_val=num_val, size=size, seed=seed)
+    )
+    if _is_complete(root, record, num_train + num_val):
         return
 
-    num_train = num_labeled + num_unlabeled
     root.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=root.parent, prefix=f'.{root.name}-') as scratch:
         draft = Path(scratch) / root.name
@@ -125,11 +127,11 @@ def generate_textured_scenes(
         (draft / 'splits').mkdir()
         for split, names in dict(train=train, labeled=train[:num_labeled], unlabeled=train[num_labeled:]).items():
             (draft / 'splits' / f'{split}.txt').write_text(''.join(f'{name}\n' for name in names))
-        (draft / 'parameters.json').write_text(json.dumps(parameters, indent=2) + '\n')
+        (draft / 'parameters.json').write_text(record)
         try:
             draft.rename(root)
         except OSError:  # another process was faster
-            if not _is_complete(root, parameters):
+            if not _is_complete(root, record, num_train + num_val):
                 raise
 
 
@@ -332,17 +334,19 @@ def _write_scenes(root: Path, split: str, number: int, size: tuple[int, int], se
     return names
 
 
-def _is_complete(root: Path, parameters: dict) -> bool:
+def _is_complete(root: Path, record: str, number: int) -> bool:
     """Whether the dataset is there; raises where something else is in its place."""
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return False
-    record = root / 'parameters.json'
-    found = json.loads(record.read_text()) if record.is_file() else None
-    expected = 2 * (parameters['num_labeled'] + parameters['num_unlabeled'] + parameters['num_val'])
-    if found != parameters:
-        problem = f'was generated with {found}, not {parameters}' if found else 'holds something else'
-    elif (number := len(list(root.glob('*/*/*.png')))) != expected:
-        problem = f'holds {number} of {expected} pictures'
+    parameters = root / 'parameters.json'
+    found = parameters.read_text() if parameters.is_file() else None
+    pictures = [len(list(root.glob(f'{folder}/*/*.png'))) for folder in ('images', 'annotations')]
+    if found is None:
+        problem = 'holds something else'
+    elif found != record:
+        problem = f'was generated with {found}, not {record}'
+    elif pictures != [number, number]:
+        problem = f'holds {pictures[0]} images and {pictures[1]} annotations, not {number} each'
     else:
         return True
     raise FileExistsError(f'{root} {problem}; remove this folder or generate the scenes in another one')

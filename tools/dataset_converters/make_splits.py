@@ -15,20 +15,20 @@ import numpy as np
 SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
 
 
-def list_names(source: Path) -> list[str]:
+def list_names(source: Path, suffixes: tuple[str, ...] = SUFFIXES) -> list[str]:
     """List the images of a folder, or the lines of a list, without suffix and in order.
 
     Raises:
         SystemExit: If there is none.
     """
     if source.is_dir():
-        names = [p.relative_to(source).as_posix() for p in source.rglob('*') if p.suffix.lower() in SUFFIXES]
+        names = [p.relative_to(source).as_posix() for p in source.rglob('*') if p.name.lower().endswith(suffixes)]
     elif source.is_file():
         names = [line.strip() for line in source.read_text().splitlines()]
     else:
         raise SystemExit(f'{source} is neither a folder of images nor a list of them')
-    names = sorted({name[: -len(Path(name).suffix)] if name.lower().endswith(SUFFIXES) else name
-                    for name in names if name})  # fmt: skip
+    known = {name: next((s for s in suffixes if name.lower().endswith(s)), '') for name in names if name}
+    names = sorted({name[: len(name) - len(suffix)] for name, suffix in known.items()})
     if len(names) < 2:
         raise SystemExit(f'{source} names {len(names)} images; a split needs two or more')
     return names
@@ -48,9 +48,10 @@ def main() -> None:
     amount.add_argument('--fraction', type=Fraction, help='labelled share, such as 1/8, rounded to whole images')
     amount.add_argument('--count', type=int, help='labelled images')
     parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--suffix', help="what to cut from the names, such as Cityscapes' _leftImg8bit.png")
     args = parser.parse_args()
 
-    names = list_names(args.source)
+    names = list_names(args.source, (args.suffix.lower(),) if args.suffix else SUFFIXES)
     num_labeled = args.count if args.count is not None else round(len(names) * args.fraction)
     if not 0 < num_labeled < len(names):
         raise SystemExit(f'{num_labeled} of {len(names)} images labelled leaves one part empty')

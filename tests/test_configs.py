@@ -1,0 +1,119 @@
+import re
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+from mmseg.registry import DATASETS, LOOPS, MODELS, TRANSFORMS
+from mmseg.visualization import SegLocalVisualizer
+
+import mmseg_semi  # noqa: F401
+
+ROOT = Path(__file__).parents[1] / 'configs'
+LEAVES = sorted(path for path in ROOT.glob('*/*.py') if path.parent.name != '_base_')
+TWINS = {path: path.parents[1] / 'supervised' for path in LEAVES if path.parent.name == 'structured_consistency'}
+NAME = re.compile(
+    r'(?P<method>[a-z-]+)_(?P<model>[a-z0-9]+)_(?P<backbone>[a-z0-9-]+)_(?P<gpus>\d+)xb(?P<batch>\d+)-'
+    r'(?P<schedule>\d+k?)_(?P<dataset>[a-z0-9]+)-(?P<split>[a-z0-9_]+)-(?P<crop>\d+x\d+)'
+)
+each_config = pytest.mark.parametrize('path', LEAVES, ids=lambda path: path.stem)
+
+
+def build_network(cfg):
+    segmentor = cfg.model.segmentor
+    segmentor.pretrained = None
+    segmentor.backbone.pop('init_cfg', None)
+    return MODELS.build(cfg.model)
+
+
+def parts(cfg):
+    dataset = cfg.train_dataloader.dataset
+    return {name: part for name, part in (('labeled', dataset.labeled), ('unlabeled', dataset.unlabeled)) if part}
+
+
+def crops(cfg):
+    return {step.crop_size for part in parts(cfg).values() for step in part.pipeline if step.type == 'RandomCrop'}
+
+
+@each_config
+def test_the_name_states_method_network_batch_schedule_data_and_crop(path):
+    cfg, name = Config.fromfile(path), NAME.fullmatch(path.stem)
+    assert name, path.stem
+    assert name['method'] == path.parent.name.replace('_', '-')
+    assert cfg.train_dataloader.batch_size == cfg.train_dataloader.sampler.batch_size == int(name['batch'])
+    assert int(name['batch']) % sum(cfg.train_dataloader.sampler.source_ratio) == 0
+    assert len(cfg.train_dataloader.sampler.source_ratio) == len(parts(cfg))
+    iters = cfg.train_cfg.max_iters
+    assert name['schedule'] == (f'{round(iters / 1000)}k' if name['schedule'].endswith('k') else str(iters))
+    crop = tuple(int(side) for side in name['crop'].split('x'))
+    assert crops(cfg) == {crop}
+    assert cfg.model.segmentor.data_preprocessor.size == crop
+    assert cfg.get('data_preprocessor', cfg.model.segmentor.data_preprocessor).get('size', crop) == crop
+    splits = {part.ann_file for part in parts(cfg).values()}
+    assert splits == {''} if name['split'] == 'full' else all(
+        f'/{name["split"]}/' in split or name['dataset'] == 'scenes' for split in splits
+    )  # fmt: skip
+
+
+@each_config
+def test_the_model_builds_with_the_classes_of_the_data_and_teacher_and_student(path):
+    cfg = Config.fromfile(path)
+    init_default_scope('mmseg')
+    model = build_network(cfg)
+    classes = DATASETS.get(cfg.val_dataloader.dataset.type).METAINFO['classes']
+    heads = [model.student.decode_head]
+    heads += [model.student.auxiliary_head] if model.student.with_auxiliary_head else []
+    assert [head.num_classes for head in heads] == [len(classes)] * len(heads)
+    assert model.predict_on == 'teacher'
+
+
+@each_config
+def test_every_pipeline_hook_loop_and_schedule_builds(path):
+    cfg = Config.fromfile(path)
+    init_default_scope('mmseg')
+    pipelines = [part.pipeline for part in parts(cfg).values()]
+    pipelines += [cfg.val_dataloader.dataset.pipeline, cfg.test_dataloader.dataset.pipeline, cfg.tta_pipeline]
+    for pipeline in pipelines:
+        assert [TRANSFORMS.build(step) for step in pipeline]
+    for part in parts(cfg).values():
+        assert DATASETS.get(part.type)
+    assert LOOPS.get(cfg.train_cfg.type)
+    SegLocalVisualizer.get_instance('visualizer')
+    runner = Runner.__new__(Runner)
+    runner._hooks = []
+    for hook in [*cfg.default_hooks.values(), *cfg.custom_hooks]:
+        runner.register_hook(hook)
+    assert all(
+        scheduler.get('end', cfg.train_cfg.max_iters) == cfg.train_cfg.max_iters for scheduler in cfg.param_scheduler
+    )
+
+
+@pytest.mark.parametrize('path', TWINS, ids=lambda path: path.stem)
+def test_its_supervised_twin_differs_in_nothing_but_the_unlabelled_images(path):
+    cfg, name = Config.fromfile(path), NAME.fullmatch(path.stem)
+    ratio = cfg.train_dataloader.sampler.source_ratio
+    labeled = int(name['batch']) * ratio[0] // sum(ratio)
+    start, end = path.stem.index('_'), path.stem.index('xb')
+    stem = f'supervised{path.stem[start:end]}xb{labeled}-{path.stem[path.stem.index("-", end) + 1 :]}'
+    twin = Config.fromfile(TWINS[path] / f'{stem}.py')
+    assert twin.model.type == 'SemiSegmentor'
+    assert twin.train_dataloader.dataset.get('unlabeled') is None
+    assert twin.train_dataloader.dataset.labeled == cfg.train_dataloader.dataset.labeled
+    assert twin.model.segmentor == cfg.model.segmentor
+    for key in ('optim_wrapper', 'param_scheduler', 'train_cfg', 'val_dataloader', 'custom_hooks', 'tta_pipeline'):
+        assert twin[key] == cfg[key], key
+
+
+def test_test_time_augmentation_starts_from_the_scale_of_the_test_pipeline():
+    for path in LEAVES:
+        cfg = Config.fromfile(path)
+        first = [step for step in cfg.tta_pipeline if step.type == 'Resize']
+        assert first == [step for step in cfg.test_dataloader.dataset.pipeline if step.type == 'Resize'], path.stem
+
+
+@pytest.mark.parametrize('labeled', [372, 744, 2975, 661, 1323, 2646])
+def test_long_schedules_are_175_epochs_of_the_labelled_set_on_8_gpus(labeled):
+    stated = re.compile(rf'max_iters=(\d+)\)  # {labeled} labelled images')
+    found = [stated.search(path.read_text()) for path in LEAVES]
+    assert {int(match[1]) for match in found if match} == {-(-labeled * 175 // 8)}

@@ -1,0 +1,97 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmseg.registry import MODELS
+
+from mmseg_semi.datasets.textured_scenes import CLASSES
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(*args, ok=True):
+    result = subprocess.run(
+        [sys.executable, ROOT / 'tools/test.py', *map(str, args)], capture_output=True, text=True, check=False,
+        cwd=ROOT, env={**__import__('os').environ, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1'},
+    )  # fmt: skip
+    assert (result.returncode == 0) == ok, result.stdout[-2000:] + result.stderr[-3000:]
+    return result.stdout + result.stderr
+
+
+@pytest.fixture
+def trained(tiny_config, tmp_path):
+    """A config whose teacher always predicts class 2 and whose student always predicts class 5, and its checkpoint."""
+    cfg = tiny_config()
+    model = MODELS.build(cfg.model)
+    for network, label in ((model.teacher, 2), (model.student, 5)):
+        network.decode_head.conv_seg.bias.data[label] = 1e4
+    cfg.dump(tmp_path / 'config.py')
+    torch.save(dict(state_dict=model.state_dict(), meta={}), tmp_path / 'model.pth')
+    return cfg, tmp_path / 'config.py', tmp_path / 'model.pth'
+
+
+@pytest.mark.parametrize('branch', ['teacher', 'student'])
+def test_label_maps_of_the_chosen_branch_are_written_under_the_names_of_the_images(
+    trained, tmp_path, tiny_data, branch
+):
+    _, config, checkpoint = trained
+    out, shown = tmp_path / 'out', tmp_path / 'shown'
+    options = ['--predict-on', 'student', '--tta'] if branch == 'student' else []
+    log = run(config, checkpoint, '--out', out, '--show-dir', shown, '--work-dir', tmp_path / 'work', *options)
+    assert 'mIoU' in log
+    names = sorted(path.name for path in (tiny_data / 'images/val').iterdir())
+    for folder in (out, shown):
+        assert sorted(path.name for path in folder.iterdir()) == names
+    label = cv2.imread(str(out / names[0]), cv2.IMREAD_UNCHANGED)
+    assert label.shape == (40, 48)
+    assert (label == (2 if branch == 'teacher' else 5)).all()
+    assert cv2.imread(str(shown / names[0])).shape[2] == 3
+
+
+def test_a_supervised_config_is_tested_too_and_scales_and_tiles_are_averaged(trained, tmp_path):
+    cfg, config, _ = trained
+    cfg.model = cfg.model.segmentor
+    cfg.model.test_cfg = dict(mode='slide', crop_size=(32, 32), stride=(16, 16))
+    cfg.custom_hooks = []
+    cfg.dump(config)
+    torch.save(dict(state_dict=MODELS.build(cfg.model).state_dict(), meta={}), tmp_path / 'plain.pth')
+    assert 'mIoU' in run(config, tmp_path / 'plain.pth', '--tta')
+    assert 'no teacher and student' in run(config, tmp_path / 'plain.pth', '--predict-on', 'teacher', ok=False)
+
+
+def test_what_is_missing_is_named_in_one_sentence(trained):
+    cfg, config, checkpoint = trained
+    assert run(config, 'nowhere.pth', ok=False).splitlines()[-1] == 'there is no checkpoint nowhere.pth'
+    del cfg['tta_pipeline']
+    cfg.dump(config)
+    assert '--tta: the config sets no tta_model and tta_pipeline' in run(config, checkpoint, '--tta', ok=False)
+
+
+def test_slide_inference_and_test_time_augmentation_average_over_tiles_scales_and_flips(tiny_config):
+    cfg = tiny_config(test_cfg=dict(mode='slide', crop_size=(32, 32), stride=(16, 16)))
+    model = MODELS.build(dict(type='SegTTAModel', module=cfg.model)).eval()
+    sizes = [(40, 48), (40, 48), (20, 24), (20, 24)]
+    from mmseg.structures import SegDataSample
+
+    images = [torch.randint(0, 256, (3, *size), dtype=torch.uint8) for size in sizes]
+    samples = [
+        SegDataSample(
+            metainfo=dict(
+                ori_shape=(40, 48), img_shape=size, img_path='a.png', flip=bool(i % 2), flip_direction='horizontal'
+            )
+        )
+        for i, size in enumerate(sizes)
+    ]
+    with torch.no_grad():
+        views = [
+            model.module.test_step(dict(inputs=[x], data_samples=[s])) for x, s in zip(images, samples, strict=True)
+        ]
+        expected = np.mean([v[0].seg_logits.data.softmax(0).numpy() for v in views], axis=0).argmax(0)
+        merged = model.test_step(dict(inputs=[[x] for x in images], data_samples=[[s] for s in samples]))
+    assert expected.shape == (40, 48)
+    assert (merged[0].pred_sem_seg.data.numpy() == expected).mean() > 0.99
+    assert model.module.out_channels == len(CLASSES)
