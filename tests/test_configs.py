@@ -82,7 +82,7 @@ def test_every_pipeline_hook_loop_and_schedule_builds(path):
     SegLocalVisualizer.get_instance('visualizer')
     runner = Runner.__new__(Runner)
     runner._hooks = []
-    for hook in [*cfg.default_hooks.values(), *cfg.custom_hooks]:
+    for hook in cfg.default_hooks.values():
         runner.register_hook(hook)
     assert all(
         scheduler.get('end', cfg.train_cfg.max_iters) == cfg.train_cfg.max_iters for scheduler in cfg.param_scheduler
@@ -101,7 +101,7 @@ def test_its_supervised_twin_differs_in_nothing_but_the_unlabelled_images(path):
     assert twin.train_dataloader.dataset.get('unlabeled') is None
     assert twin.train_dataloader.dataset.labeled == cfg.train_dataloader.dataset.labeled
     assert twin.model.segmentor == cfg.model.segmentor
-    for key in ('optim_wrapper', 'param_scheduler', 'train_cfg', 'val_dataloader', 'custom_hooks', 'tta_pipeline'):
+    for key in ('optim_wrapper', 'param_scheduler', 'train_cfg', 'val_dataloader', 'default_hooks', 'tta_pipeline'):
         assert twin[key] == cfg[key], key
 
 

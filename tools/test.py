@@ -1,6 +1,7 @@
 """Test a checkpoint, on one process or, through dist_test.sh, on several."""
 
 import argparse
+import os
 import os.path as osp
 
 import mmcv
@@ -9,7 +10,7 @@ from mmengine.config import Config, DictAction
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmseg_semi.engine.launch import add_launcher, prepare_device
+from mmseg_semi.engine.launch import add_launcher, leave_together, prepare_device
 
 
 class PaintHook(Hook):
@@ -67,6 +68,7 @@ def main() -> None:
     if args.predict_on:
         cfg.model.predict_on = args.predict_on
     if args.out:
+        os.makedirs(args.out, exist_ok=True)  # on every rank: the metric makes it on the first alone, maybe too late
         metrics = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
         for metric in metrics:
             if metric.type in ('IoUMetric', 'CityscapesMetric'):
@@ -81,6 +83,7 @@ def main() -> None:
     if args.show_dir:
         runner.register_hook(PaintHook(args.show_dir))
     runner.test()
+    leave_together()
 
 
 if __name__ == '__main__':

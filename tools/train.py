@@ -6,7 +6,7 @@ import os.path as osp
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
-from mmseg_semi.engine.launch import add_launcher, prepare_device
+from mmseg_semi.engine.launch import add_launcher, leave_together, prepare_device
 
 
 def parse_args() -> argparse.Namespace:
@@ -35,6 +35,7 @@ def main() -> None:
     cfg.resume = args.resume or cfg.get('resume', False)
     prepare_device(cfg, args.launcher, amp=args.amp)
     Runner.from_cfg(cfg).train()
+    leave_together()
 
 
 if __name__ == '__main__':

@@ -15,14 +15,12 @@ default_hooks = dict(
     checkpoint=dict(type='SafeCheckpointHook', by_epoch=False, interval=2000, max_keep_ckpts=1, save_best='mIoU'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='SegVisualizationHook'),
+    dataset_check=dict(type='DatasetCheckHook'),
+    iter_seed=dict(type='IterSeedHook'),
+    mean_teacher=dict(type='MeanTeacherHook', momentum=0.001),
+    invalid_loss=dict(type='InvalidLossHook'),
+    pseudo_label=dict(type='PseudoLabelVisualizationHook'),
 )
-custom_hooks = [
-    dict(type='DatasetCheckHook'),
-    dict(type='IterSeedHook'),
-    dict(type='MeanTeacherHook', momentum=0.001),
-    dict(type='InvalidLossHook'),
-    dict(type='PseudoLabelVisualizationHook'),
-]
 
 vis_backends = [dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]
 visualizer = dict(type='SegLocalVisualizer', vis_backends=vis_backends, name='visualizer')

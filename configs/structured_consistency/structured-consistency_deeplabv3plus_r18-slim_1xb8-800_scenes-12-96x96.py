@@ -10,3 +10,5 @@ segmentor = _base_.model
 segmentor.data_preprocessor.size = _base_.crop_size
 segmentor.decode_head.num_classes = 8
 model = dict(_delete_=True, segmentor=segmentor, **_base_.method)
+# The teacher must keep up with so short a schedule.
+default_hooks = dict(mean_teacher=dict(momentum=0.03, warmup=True))

@@ -11,3 +11,5 @@ segmentor.data_preprocessor.size = _base_.crop_size
 segmentor.decode_head.num_classes = 8
 model = dict(_delete_=True, segmentor=segmentor, **_base_.method)
 train_dataloader = dict(batch_size=4, sampler=dict(batch_size=4, source_ratio=[4]), dataset=dict(unlabeled=None))
+# The teacher must keep up with so short a schedule.
+default_hooks = dict(mean_teacher=dict(momentum=0.03, warmup=True))

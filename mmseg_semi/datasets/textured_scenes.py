@@ -113,9 +113,8 @@ def generate_textured_scenes(
             f'{num_labeled=}, {num_unlabeled=}, {num_val=}, {size=}, {seed=}'
         )
     num_train = num_labeled + num_unlabeled
-    record = json.dumps(
-        dict(num_labeled=num_labeled, num_unlabeled=num_unlabeled, num_val=num_val, size=size, seed=seed)
-    )
+    parameters = dict(num_labeled=num_labeled, num_unlabeled=num_unlabeled, num_val=num_val, size=size, seed=seed)
+    record = json.dumps(parameters)
     if _is_complete(root, record, num_train + num_val):
         return
 
@@ -170,7 +169,7 @@ class _Scene:
 
     def paint_background(self) -> None:
         rng, x, y = self.rng, self.x, self.y
-        self.horizon = rng.uniform(0.28, 0.5)
+        self.horizon = rng.uniform(0.3, 0.5)
         self.paint(np.ones_like(y, bool), SKY, self.air(y / self.horizon))
         ground = y > self.horizon + 0.05 * self.noise(1, 4)[:1]
         self.paint(ground, LAND, self.foliage(rng.uniform(0.95, 1.1)))
@@ -181,44 +180,44 @@ class _Scene:
             shore = rng.uniform(self.horizon + 0.22, 0.85) + rng.uniform(-0.25, 0.25) * (x - self.width / 2) + wave
             water = y > shore
         elif kind == 1:  # the sea behind
-            water = (y > self.horizon) & (y < self.horizon + rng.uniform(0.12, 0.3) + wave)
+            water = (y > self.horizon) & (y < self.horizon + rng.uniform(0.16, 0.3) + wave)
         else:  # a pond
             cx, cy = rng.uniform(0.1, 0.9) * self.width, rng.uniform(self.horizon + 0.15, 0.9)
-            water = _ellipse(x, y + wave, cx, cy, rng.uniform(0.25, 0.5), rng.uniform(0.1, 0.22)) & ground
-        self.paint(water, WATER, self.air(y) * rng.uniform(0.78, 1.0))
+            water = _ellipse(x, y + wave, cx, cy, rng.uniform(0.3, 0.5), rng.uniform(0.14, 0.24)) & ground
+        self.paint(water, WATER, self.air(y) * rng.uniform(0.75, 0.95))
 
         along = rng.uniform() < 0.5
         s = x / self.width if along else (y - self.horizon) / (1 - self.horizon)
         bend = rng.uniform(-0.15, 0.15) * np.sin(np.float32(np.pi) * s) + rng.uniform(-0.2, 0.2) * (s - 0.5)
         if along:
-            offset, half = y - rng.uniform(self.horizon + 0.1, 0.9) - bend, rng.uniform(0.05, 0.08)
+            offset, half = y - rng.uniform(self.horizon + 0.1, 0.9) - bend, rng.uniform(0.06, 0.09)
         else:
-            offset, half = x - rng.uniform(0.2, 0.8) * self.width - 2 * bend, rng.uniform(0.08, 0.13) * (0.4 + s)
+            offset, half = x - rng.uniform(0.2, 0.8) * self.width - 2 * bend, rng.uniform(0.1, 0.14) * (0.5 + s)
         self.paint((abs(offset) < half) & (self.label == LAND), ROAD, self.masonry())
 
     def paint_balloons_and_buoys(self) -> None:
         rng, x, y = self.rng, self.x, self.y
         for _ in range(rng.integers(0, 4)):
             cx, cy = rng.uniform(0.05, 0.95) * self.width, rng.uniform(0.05, 0.9) * self.horizon
-            r = rng.uniform(0.06, 0.11)
+            r = rng.uniform(0.07, 0.12)
             basket = (abs(x - cx) < 0.2 * r) & (abs(y - cy - 1.35 * r) < 0.2 * r)
             self.paint(basket & (self.label == SKY), BALLOON, self.light * _colour(MASONRY, 2.5) * 0.6)
             self.paint(_ellipse(x, y, cx, cy, r, r) & (self.label == SKY), BALLOON, self.ball(cx, cy, r))
         for cx, cy in sorted(self.places(WATER, rng.integers(0, 5)), key=lambda place: place[1]):
-            r = rng.uniform(0.06, 0.1)
+            r = rng.uniform(0.07, 0.11)
             floating = _ellipse(x, y, cx, cy, r, r) & (y < cy + rng.uniform(0.3, 0.7) * r)
             self.paint(floating, BUOY, self.ball(cx, cy, r))
 
     def paint_buildings_and_trees(self) -> None:
         rng = self.rng
-        standing = [(*place, self.paint_building) for place in self.places(LAND, rng.integers(1, 4))]
-        standing += [(*place, self.paint_tree) for place in self.places(LAND, rng.integers(2, 6))]
+        standing = [(*place, self.paint_building) for place in self.places(LAND, rng.integers(1, 3))]
+        standing += [(*place, self.paint_tree) for place in self.places(LAND, rng.integers(2, 5))]
         for cx, base, draw in sorted(standing, key=lambda item: item[1]):  # the nearer hides the farther
             draw(cx, base, 0.8 + 0.6 * (base - self.horizon))
 
     def paint_building(self, cx: float, base: float, scale: float) -> None:
         rng, x, y = self.rng, self.x, self.y
-        half, height, roof = (scale * rng.uniform((0.08, 0.14, 0.0), (0.16, 0.34, 0.12))).tolist()
+        half, height, roof = (scale * rng.uniform((0.1, 0.18, 0.04), (0.17, 0.36, 0.12))).tolist()
         above, aside = base - y, abs(x - cx)
         wall = (aside < half) & (above > 0) & (above < height)
         gable = (above >= height) & (aside < (half + 0.02) * (1 - (above - height) / (roof + 1e-6)))
@@ -232,7 +231,7 @@ class _Scene:
 
     def paint_tree(self, cx: float, base: float, scale: float) -> None:
         rng, x, y = self.rng, self.x, self.y
-        half, height = (scale * rng.uniform((0.07, 0.18), (0.13, 0.36))).tolist()
+        half, height = (scale * rng.uniform((0.09, 0.22), (0.15, 0.4))).tolist()
         trunk = (abs(x - cx) < 0.15 * half) & (y < base) & (y > base - height / 2)
         self.paint(trunk, TREE, self.light * _colour(FOLIAGE, 5) * 0.6)
         middle, half_height = base - 0.6 * height, 0.45 * height
@@ -244,7 +243,7 @@ class _Scene:
             for dx, dy in rng.uniform(-0.6, 0.6, (3, 2)).tolist():
                 crown |= _ellipse(x, y, cx + dx * half, middle + dy * half_height, 0.6 * half, 0.5 * half_height)
         shade = 1 - 0.35 * np.clip((y - middle) / half_height + (x - cx) / half, -1, 1)
-        self.paint(crown, TREE, self.foliage(rng.uniform(0.6, 0.95)) * shade[..., None])
+        self.paint(crown, TREE, self.foliage(rng.uniform(0.6, 0.85)) * shade[..., None])
 
     def photograph(self) -> tuple[np.ndarray, np.ndarray]:
         """Add the camera's illumination, colour cast, blur and noise, and reduce to the final size."""
@@ -252,13 +251,13 @@ class _Scene:
         image = self.image * (1 + 0.15 * self.noise(2, 2)[..., None]) * rng.uniform(0.85, 1.12, 3).astype(np.float32)
         height, width = self.label.shape
         image = cv2.resize(image, (width // SUPERSAMPLING, height // SUPERSAMPLING), interpolation=cv2.INTER_AREA)
-        image = cv2.GaussianBlur(image, (5, 5), rng.uniform(0.2, 0.8))
-        image += rng.uniform(0.01, 0.035) * rng.standard_normal(image.shape, np.float32)
+        image = cv2.GaussianBlur(image, (5, 5), rng.uniform(0.2, 0.7))
+        image += rng.uniform(0.01, 0.03) * rng.standard_normal(image.shape, np.float32)
         image = (255 * image[..., ::-1] + 0.5).clip(0, 255).astype(np.uint8)
         return image, self.label[::SUPERSAMPLING, ::SUPERSAMPLING].copy()
 
     def paint(self, mask: np.ndarray, label: int, colour: np.ndarray) -> None:
-        np.copyto(self.image, colour, where=mask[..., None])
+        self.image[mask] = colour[mask] if colour.ndim == 3 else colour
         self.label[mask] = label
 
     def places(self, label: int, number: int) -> list[tuple[float, float]]:
@@ -296,7 +295,7 @@ class _Scene:
         row = np.floor(self.y / course)
         joint = (self.y / course % 1 < 0.25) | ((self.x / length + row / 2) % 1 < 0.15)
         colour = self.light * rng.uniform(0.8, 1.1) * _colour(MASONRY, rng.uniform(0, len(MASONRY)))
-        return colour * (1 - np.float32(rng.uniform(0.1, 0.35)) * joint + 0.08 * self.noise(24, 24))[..., None]
+        return colour * (1 - np.float32(rng.uniform(0.2, 0.4)) * joint + 0.08 * self.noise(24, 24))[..., None]
 
     def ball(self, cx: float, cy: float, r: float) -> np.ndarray:
         """Stripes of two colours on a round body, lit from the upper left."""
@@ -304,7 +303,7 @@ class _Scene:
         across = np.where(rng.uniform() < 0.5, self.x - cx, self.y - cy) / r
         first, second = rng.uniform(0, len(PAINT), 2).tolist()
         stripe = (across * rng.uniform(0.8, 2.0) + rng.uniform() / 2) % 1 < 0.5
-        colour = np.where(stripe[..., None], _colour(PAINT, first), _colour(PAINT, second))
+        colour = np.stack([_colour(PAINT, second), _colour(PAINT, first)])[stripe.astype(np.uint8)]
         shade = 1 - 0.25 * np.clip((self.x - cx + self.y - cy) / r, -1, 1)
         return self.light * colour * shade[..., None]
 

@@ -40,6 +40,13 @@ def prepare_device(cfg: Config, launcher: str, amp: bool = False) -> None:
         _init_gloo(cfg, launcher)
 
 
+def leave_together() -> None:
+    """End what several processes share; one that left earlier could abort those which still talk to it."""
+    if torch_dist.is_available() and torch_dist.is_initialized():
+        torch_dist.barrier()
+        torch_dist.destroy_process_group()
+
+
 def _init_gloo(cfg: Config, launcher: str) -> None:
     """Do for CPUs what mmengine's runner does for GPUs: it would call CUDA."""
     if launcher != 'pytorch':

@@ -85,20 +85,20 @@ def test_the_few_labelled_scenes_of_the_defaults_show_every_class(seed):
 
 
 @pytest.mark.parametrize('pair', PAIRS)
-def test_colour_and_contrast_confuse_the_classes_of_a_pair(scenes, pair):
-    """The region most similar to a given one, in any other scene, is about as often of the pair's other class."""
+def test_hue_confuses_the_classes_of_a_pair(scenes, pair):
+    """The region of the most similar hue, in any other scene, is often of the pair's other class."""
     regions = []
     for scene, (image, label) in enumerate(scenes):
         for name in pair:
             inside = cv2.erode((label == CLASSES.index(name)).astype(np.uint8), np.ones((3, 3))) > 0
             if inside.sum() > 20:
-                pixels = image[inside].astype(float)
-                regions.append((scene, name, np.concatenate([pixels.mean(0), pixels.std(0)])))
+                colour = image[inside].mean(0)
+                regions.append((scene, name, colour / colour.sum()))
     nearest = [
         min((np.linalg.norm(f - g), other) for t, other, g in regions if t != scene)[1] for scene, _, f in regions
     ]
     right = np.mean([name == found for (_, name, _), found in zip(regions, nearest, strict=True)])
-    assert right < 0.8
+    assert right < 0.75
 
 
 def test_context_decides_between_sky_and_water_and_between_balloon_and_buoy(scenes):

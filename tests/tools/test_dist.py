@@ -11,9 +11,9 @@ from mmengine.config import Config
 ROOT = Path(__file__).parents[2]
 
 
-def run(script, *args, **env):
+def run(script, *args, cwd=None, **env):
     return subprocess.run(
-        ['bash', ROOT / 'tools' / script, *map(str, args)], capture_output=True, text=True, check=False,
+        ['bash', ROOT / 'tools' / script, *map(str, args)], capture_output=True, text=True, check=False, cwd=cwd,
         env={**os.environ, 'PYTHON': sys.executable, 'OMP_NUM_THREADS': '1', **env}, timeout=400,
     )  # fmt: skip
 
@@ -24,14 +24,14 @@ def test_two_processes_without_gpus_train_and_test_a_network_with_synchronised_b
     cfg.env_cfg.dist_cfg.backend = 'nccl'
     cfg.dump(tmp_path / 'config.py')
     work = tmp_path / 'dist'
-    trained = run('dist_train.sh', tmp_path / 'config.py', 2, '--work-dir', work)
+    trained = run('dist_train.sh', tmp_path / 'config.py', 2, '--work-dir', work, cwd=tmp_path)
     log = trained.stdout + trained.stderr
-    assert trained.returncode == 0, log[-9000:]
+    assert trained.returncode == 0, log[-6000:]
     assert 'SyncBN needs GPUs' in log
     assert (work / 'iter_2.pth').is_file()
     arguments = (tmp_path / 'config.py', work / 'iter_2.pth', 2, '--work-dir', work, '--out', tmp_path / 'out', '--tta')
-    tested = run('dist_test.sh', *arguments)
-    assert tested.returncode == 0, (tested.stdout + tested.stderr)[-9000:]
+    tested = run('dist_test.sh', *arguments, cwd=tmp_path)
+    assert tested.returncode == 0, (tested.stdout + tested.stderr)[-6000:]
     assert 'mIoU' in tested.stdout + tested.stderr
     assert len(list((tmp_path / 'out').iterdir())) == 2
 

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
 
 from mmseg_semi.datasets.textured_scenes import CLASSES
 
@@ -16,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 def run(*args, ok=True):
     result = subprocess.run(
         [sys.executable, ROOT / 'tools/test.py', *map(str, args)], capture_output=True, text=True, check=False,
-        cwd=ROOT, env={**__import__('os').environ, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1'},
+        cwd=ROOT, env={**os.environ, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1'},
     )  # fmt: skip
     assert (result.returncode == 0) == ok, result.stdout[-2000:] + result.stderr[-3000:]
     return result.stdout + result.stderr
@@ -66,7 +68,7 @@ def test_a_supervised_config_is_tested_too_and_scales_and_tiles_are_averaged(tra
 def test_what_is_missing_is_named_in_one_sentence(trained):
     cfg, config, checkpoint = trained
     assert run(config, 'nowhere.pth', ok=False).splitlines()[-1] == 'there is no checkpoint nowhere.pth'
-    del cfg['tta_pipeline']
+    cfg.pop('tta_pipeline')
     cfg.dump(config)
     assert '--tta: the config sets no tta_model and tta_pipeline' in run(config, checkpoint, '--tta', ok=False)
 
@@ -75,8 +77,6 @@ def test_slide_inference_and_test_time_augmentation_average_over_tiles_scales_an
     cfg = tiny_config(test_cfg=dict(mode='slide', crop_size=(32, 32), stride=(16, 16)))
     model = MODELS.build(dict(type='SegTTAModel', module=cfg.model)).eval()
     sizes = [(40, 48), (40, 48), (20, 24), (20, 24)]
-    from mmseg.structures import SegDataSample
-
     images = [torch.randint(0, 256, (3, *size), dtype=torch.uint8) for size in sizes]
     samples = [
         SegDataSample(

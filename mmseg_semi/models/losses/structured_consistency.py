@@ -16,6 +16,8 @@ from .utils import check_count, check_tensor, full_precision
 # Pixels whose outer products are summed in one matrix product. It sets the speed, never the result.
 _BLOCK = 256
 
+Pixels = tuple[Tensor, Tensor, Tensor]
+
 
 @full_precision
 def structured_consistency_loss(
@@ -69,7 +71,7 @@ def structured_consistency_loss(
     """
     check_tensor('student_prob', student_prob, 'floating', ('B', 'C', 'H', 'W'))
     check_tensor('teacher_prob', teacher_prob, 'floating', tuple(student_prob.shape))
-    batch, classes, height, width = student_prob.shape
+    batch, _, height, width = student_prob.shape
     check_tensor('region', region, 'integer', (batch, height, width))
     check_count('num_boxes', num_boxes)
     if num_pairs is not None:
@@ -78,30 +80,27 @@ def structured_consistency_loss(
         check_tensor('valid', valid, 'bool', (batch, height, width))
 
     pixel, size = _box_pixels(region.long(), num_boxes, valid, num_regions)
-    area = height * width
-    first = pixel + pixel.div(area, rounding_mode='floor') * (classes - 1) * area
-    index = first[:, None] + torch.arange(classes, device=pixel.device) * area  # (K, C) in the flat map
     teacher_prob = teacher_prob.detach().to(student_prob.dtype)
     if num_pairs is None:
-        box_loss = _all_pairs(student_prob, teacher_prob, index, size)
+        box_loss = _all_pairs(student_prob, teacher_prob, pixel, size)
     else:
-        i, j, drawn = _draw_pairs(size, num_pairs, generator)
-        target = _similarity(teacher_prob, index, i, j)
-        error = (_similarity(student_prob, index, i, j) - target).square()
+        pairs, drawn = _draw_pairs(size, num_pairs, generator)
+        target = _similarity(teacher_prob, pixel, pairs)
+        error = (_similarity(student_prob, pixel, pairs) - target).square()
         box_loss = (error * drawn).sum(dim=1) / drawn.sum(dim=1)
     return box_loss.sum() / max(batch, 1)
 
 
 def _box_pixels(
     region: Tensor, num_boxes: int, valid: Tensor | None, num_regions: int | Sequence[int] | Tensor | None
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Pixels, Tensor]:
     """Find T_n of the last boxes of every image.
 
     Returns:
-        tuple[Tensor, Tensor]: (K,) where the pixels are in ``region.flatten()``, box after box, and (N,) the number
-        of pixels of each box. Boxes that show nowhere are left out.
+        tuple[Pixels, Tensor]: (K,) image, row and column of the pixels, box after box, and (N,) the number of pixels
+        of each box. Boxes that show nowhere are left out.
     """
-    batch, height, width = region.shape
+    batch = len(region)
     shown = region.flatten(1).amax(dim=1)
     num_regions = shown if num_regions is None else torch.as_tensor(num_regions, device=region.device)
     if num_regions.dim() == 0:
@@ -113,10 +112,9 @@ def _box_pixels(
     looked_at = region > (num_regions.long() - num_boxes).clamp(min=0)[:, None, None]
     if valid is not None:
         looked_at = looked_at & valid
-    pixel = looked_at.flatten().nonzero().squeeze(dim=1)
-    box = region.flatten()[pixel] * batch + pixel.div(height * width, rounding_mode='floor')
-    box, order = box.sort(stable=True)
-    return pixel[order], box.unique_consecutive(return_counts=True)[1]
+    image, y, x = looked_at.nonzero(as_tuple=True)
+    box, order = (region[image, y, x] * batch + image).sort(stable=True)
+    return (image[order], y[order], x[order]), box.unique_consecutive(return_counts=True)[1]
 
 
 def _draw_pairs(size: Tensor, num_pairs: int, generator: torch.Generator | None) -> tuple[Tensor, Tensor, Tensor]:
@@ -134,25 +132,25 @@ def _draw_pairs(size: Tensor, num_pairs: int, generator: torch.Generator | None)
     pair = ((number + within.to(size.device)) * (size.square() / slices.double())).long()
     pair = pair.minimum(size.square() - 1)  # rounding, or a number past the last slice, must not leave the box
     first, row = size.cumsum(dim=0) - size, pair.div(size, rounding_mode='floor')
-    return first + row, first + pair - row * size, number < slices
+    return torch.stack((first + row, first + pair - row * size)), number < slices
 
 
-def _vectors(prob: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+def _vectors(prob: Tensor, pixel: Pixels) -> tuple[Tensor, Tensor]:
     """Gather (K, C) probability vectors and their (K, 1) lengths."""
-    # One flat gather, so that backward makes one map of the size of prob and adds into it.
-    vectors = prob.reshape(-1).index_select(0, index.flatten()).view(index.shape)
+    image, y, x = pixel
+    vectors = prob[image, :, y, x]
     # At least 1 / sqrt(C) long: the minimum only keeps rows of zeros, which are no probabilities, from giving NaN.
     return vectors, torch.linalg.vector_norm(vectors, dim=1, keepdim=True).clamp(min=1e-12)
 
 
-def _similarity(prob: Tensor, index: Tensor, i: Tensor, j: Tensor) -> Tensor:
+def _similarity(prob: Tensor, pixel: Pixels, pairs: Tensor) -> Tensor:
     """Compute (N, P) cosine similarities a_ij, equation 7."""
-    vectors, length = _vectors(prob, index)
-    length = length.squeeze(dim=1)
-    return (vectors[i] * vectors[j]).sum(dim=-1) / (length[i] * length[j])
+    vectors, length = _vectors(prob, pixel)
+    first, second = vectors[pairs]
+    return (first * second).sum(dim=-1) / length.squeeze(dim=1)[pairs].prod(dim=0)
 
 
-def _all_pairs(student_prob: Tensor, teacher_prob: Tensor, index: Tensor, size: Tensor) -> Tensor:
+def _all_pairs(student_prob: Tensor, teacher_prob: Tensor, pixel: Pixels, size: Tensor) -> Tensor:
     r"""Mean of :math:`(a^s_{ij} - a^t_{ij})^2` over all pairs of each box, without forming the pairs.
 
     With unit vectors s and t, d = s - t and e = s + t, a similarity differs by
@@ -163,7 +161,7 @@ def _all_pairs(student_prob: Tensor, teacher_prob: Tensor, index: Tensor, size: 
     Returns:
         Tensor: (N,).
     """
-    student, teacher = (torch.div(*_vectors(prob, index)) for prob in (student_prob, teacher_prob))
+    student, teacher = (torch.div(*_vectors(prob, pixel)) for prob in (student_prob, teacher_prob))
     # Every box is filled up with zero rows to whole blocks, so that a box's sum is a sum of its blocks.
     blocks = (size + _BLOCK - 1).div(_BLOCK, rounding_mode='floor')
     filled = (blocks * _BLOCK - size).cumsum(0) - (blocks * _BLOCK - size)

@@ -1,8 +1,8 @@
 _base_ = [
     '../_base_/models/deeplabv3plus_efficientnet-lite0.py',
     '../_base_/datasets/semi_camvid.py',
-    '../_base_/methods/structured_consistency.py',
-    '../_base_/schedules/schedule_1000.py',
+    '../_base_/methods/supervised.py',
+    '../_base_/schedules/schedule_700.py',
     '../_base_/default_runtime.py',
 ]
 segmentor = _base_.model
@@ -10,3 +10,6 @@ segmentor.data_preprocessor.size = _base_.crop_size
 segmentor.decode_head.num_classes = 11
 segmentor.auxiliary_head.num_classes = 11
 model = dict(_delete_=True, segmentor=segmentor, **_base_.method)
+train_dataloader = dict(batch_size=4, sampler=dict(batch_size=4, source_ratio=[4]), dataset=dict(unlabeled=None))
+# The teacher must keep up with so short a schedule.
+default_hooks = dict(mean_teacher=dict(momentum=0.03, warmup=True))
