@@ -17,6 +17,7 @@ loop. A few labelled scenes show a few places; the many unlabelled ones fill the
 structure which consistency training can use.
 """
 
+import copy
 import json
 import tempfile
 from collections.abc import Sequence
@@ -79,7 +80,7 @@ class TexturedScenesDataset(BaseSegDataset):
 
 def generate_textured_scenes(
     root: str | Path,
-    num_labeled: int = 12,
+    num_labeled: int = 24,
     num_unlabeled: int = 300,
     num_val: int = 100,
     size: tuple[int, int] = (96, 96),
@@ -161,7 +162,7 @@ class _Scene:
         height, width = (SUPERSAMPLING * side for side in size)
         self.rng = rng
         self.y, self.x = np.mgrid[:height, :width].astype(np.float32) / height
-        self.width = width / height
+        self.height, self.width = height, width / height
         self.image = np.zeros((height, width, 3), np.float32)
         self.label = np.zeros((height, width), np.uint8)
         self.daylight, self.season = rng.uniform(0, len(AIR)), rng.uniform(0, len(FOLIAGE))
@@ -196,24 +197,28 @@ class _Scene:
         self.paint((abs(offset) < half) & (self.label == LAND), ROAD, self.masonry())
 
     def paint_balloons_and_buoys(self) -> None:
-        rng, x, y = self.rng, self.x, self.y
+        rng = self.rng
         for _ in range(rng.integers(0, 4)):
             cx, cy = rng.uniform(0.05, 0.95) * self.width, rng.uniform(0.05, 0.9) * self.horizon
             r = rng.uniform(0.07, 0.12)
+            part = self.window(cx - r, cy - r, cx + r, cy + 2 * r)
+            x, y = part.x, part.y
             basket = (abs(x - cx) < 0.2 * r) & (abs(y - cy - 1.35 * r) < 0.2 * r)
-            self.paint(basket & (self.label == SKY), BALLOON, self.light * _colour(MASONRY, 2.5) * 0.6)
-            self.paint(_ellipse(x, y, cx, cy, r, r) & (self.label == SKY), BALLOON, self.ball(cx, cy, r))
+            part.paint(basket & (part.label == SKY), BALLOON, self.light * _colour(MASONRY, 2.5) * 0.6)
+            part.paint(_ellipse(x, y, cx, cy, r, r) & (part.label == SKY), BALLOON, part.ball(cx, cy, r))
         for cx, cy in sorted(self.places(WATER, rng.integers(0, 5)), key=lambda place: place[1]):
             r = rng.uniform(0.07, 0.11)
-            floating = _ellipse(x, y, cx, cy, r, r) & (y < cy + rng.uniform(0.3, 0.7) * r)
-            self.paint(floating, BUOY, self.ball(cx, cy, r))
+            part = self.window(cx - r, cy - r, cx + r, cy + r)
+            floating = _ellipse(part.x, part.y, cx, cy, r, r) & (part.y < cy + rng.uniform(0.3, 0.7) * r)
+            part.paint(floating, BUOY, part.ball(cx, cy, r))
 
     def paint_buildings_and_trees(self) -> None:
         rng = self.rng
-        standing = [(*place, self.paint_building) for place in self.places(LAND, rng.integers(1, 3))]
-        standing += [(*place, self.paint_tree) for place in self.places(LAND, rng.integers(2, 5))]
+        standing = [(*place, _Scene.paint_building) for place in self.places(LAND, rng.integers(1, 3))]
+        standing += [(*place, _Scene.paint_tree) for place in self.places(LAND, rng.integers(2, 5))]
         for cx, base, draw in sorted(standing, key=lambda item: item[1]):  # the nearer hides the farther
-            draw(cx, base, 0.8 + 0.6 * (base - self.horizon))
+            part = self.window(cx - 0.4, base - 0.8, cx + 0.4, base)
+            draw(part, cx, base, 0.8 + 0.6 * (base - self.horizon))
 
     def paint_building(self, cx: float, base: float, scale: float) -> None:
         rng, x, y = self.rng, self.x, self.y
@@ -256,6 +261,16 @@ class _Scene:
         image = (255 * image[..., ::-1] + 0.5).clip(0, 255).astype(np.uint8)
         return image, self.label[::SUPERSAMPLING, ::SUPERSAMPLING].copy()
 
+    def window(self, left: float, top: float, right: float, bottom: float) -> '_Scene':
+        """A part of the canvas that shares its pixels: what is small is painted faster there."""
+        rows, columns = (
+            slice(max(0, int(start * self.height)), int(stop * self.height) + 1)
+            for start, stop in ((top, bottom), (left, right))
+        )
+        part = copy.copy(self)
+        part.x, part.y, part.image, part.label = (a[rows, columns] for a in (self.x, self.y, self.image, self.label))
+        return part
+
     def paint(self, mask: np.ndarray, label: int, colour: np.ndarray) -> None:
         self.image[mask] = colour[mask] if colour.ndim == 3 else colour
         self.label[mask] = label
@@ -267,9 +282,12 @@ class _Scene:
         return [(float(self.x.flat[i]), float(self.y.flat[i])) for i in chosen]
 
     def noise(self, rows: int, columns: int) -> np.ndarray:
-        """Smooth noise of about unit amplitude from a grid of ``rows`` x ``columns`` random values."""
+        """Smooth noise of about unit amplitude from a grid of ``rows`` x ``columns`` random values a canvas."""
+        height, width = self.label.shape
+        rows = -(-rows * height // self.height)
+        columns = -(-columns * width // round(self.width * self.height))
         grid = self.rng.uniform(-1, 1, (rows, columns)).astype(np.float32)
-        return cv2.resize(grid, self.label.shape[::-1], interpolation=cv2.INTER_CUBIC)
+        return cv2.resize(grid, (width, height), interpolation=cv2.INTER_CUBIC)
 
     def air(self, depth: np.ndarray) -> np.ndarray:
         """Horizontal streaks, paler with depth: clouds or ripples."""

@@ -18,8 +18,14 @@ labeled_pipeline = [
 unlabeled_pipeline = [
     dict(type='LoadUnlabeledImage'),
     *geometry,
-    dict(type='RandomCutMixRegion', num_boxes=32, area=0.5),
-    dict(type='MultiView', weak=[], strong=[dict(type='StrongPhotometric')]),
+    # Fewer boxes than the paper's 32, which would be a few pixels wide in images this small, and milder colours: hue and
+    # saturation tell these classes apart.
+    dict(type='RandomCutMixRegion', num_boxes=2, area=0.5),
+    dict(
+        type='MultiView',
+        weak=[],
+        strong=[dict(type='StrongPhotometric', brightness=0.2, contrast=0.2, saturation=0.2, hue=0.05, gray_prob=0)],
+    ),
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile'),

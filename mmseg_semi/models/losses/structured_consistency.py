@@ -84,9 +84,9 @@ def structured_consistency_loss(
     if num_pairs is None:
         box_loss = _all_pairs(student_prob, teacher_prob, pixel, size)
     else:
-        pairs, drawn = _draw_pairs(size, num_pairs, generator)
-        target = _similarity(teacher_prob, pixel, pairs)
-        error = (_similarity(student_prob, pixel, pairs) - target).square()
+        i, j, drawn = _draw_pairs(size, num_pairs, generator)
+        target = _similarity(teacher_prob, pixel, i, j)
+        error = (_similarity(student_prob, pixel, i, j) - target).square()
         box_loss = (error * drawn).sum(dim=1) / drawn.sum(dim=1)
     return box_loss.sum() / max(batch, 1)
 
@@ -132,7 +132,7 @@ def _draw_pairs(size: Tensor, num_pairs: int, generator: torch.Generator | None)
     pair = ((number + within.to(size.device)) * (size.square() / slices.double())).long()
     pair = pair.minimum(size.square() - 1)  # rounding, or a number past the last slice, must not leave the box
     first, row = size.cumsum(dim=0) - size, pair.div(size, rounding_mode='floor')
-    return torch.stack((first + row, first + pair - row * size)), number < slices
+    return first + row, first + pair - row * size, number < slices
 
 
 def _vectors(prob: Tensor, pixel: Pixels) -> tuple[Tensor, Tensor]:
@@ -143,11 +143,11 @@ def _vectors(prob: Tensor, pixel: Pixels) -> tuple[Tensor, Tensor]:
     return vectors, torch.linalg.vector_norm(vectors, dim=1, keepdim=True).clamp(min=1e-12)
 
 
-def _similarity(prob: Tensor, pixel: Pixels, pairs: Tensor) -> Tensor:
+def _similarity(prob: Tensor, pixel: Pixels, i: Tensor, j: Tensor) -> Tensor:
     """Compute (N, P) cosine similarities a_ij, equation 7."""
     vectors, length = _vectors(prob, pixel)
-    first, second = vectors[pairs]
-    return (first * second).sum(dim=-1) / length.squeeze(dim=1)[pairs].prod(dim=0)
+    length = length.squeeze(dim=1)
+    return (vectors[i] * vectors[j]).sum(dim=-1) / (length[i] * length[j])
 
 
 def _all_pairs(student_prob: Tensor, teacher_prob: Tensor, pixel: Pixels, size: Tensor) -> Tensor:
