@@ -9,8 +9,8 @@ segmentor = _base_.model
 segmentor.data_preprocessor.size = _base_.crop_size
 segmentor.decode_head.num_classes = 11
 segmentor.auxiliary_head.num_classes = 11
-# The paper starts from a network that segments well. From ImageNet weights, first learn from the labels, then ramp up to
-# weights at which the unsupervised gradients do not drown the supervised ones.
+# The paper starts from a network that segments well. From ImageNet weights, first learn from the labels, then ramp up
+# to weights at which the unsupervised gradients do not drown the supervised ones.
 method = _base_.method
 method.consistency[0].loss_weight = 5.0
 method.consistency[1].loss_weight = 0.75

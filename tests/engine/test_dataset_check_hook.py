@@ -43,7 +43,7 @@ def test_annotations_of_unlabelled_images_are_not_opened(config):
 
 
 def test_a_missing_folder_is_named(config):
-    cfg, root = config
+    cfg, _ = config
     cfg.train_dataloader.dataset.unlabeled.data_prefix.img_path = 'images/nowhere'
     refuses(cfg, 'folder of unlabelled images not found: .*nowhere')
 

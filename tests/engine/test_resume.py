@@ -41,12 +41,13 @@ def assert_same_training(first, second):
 
 
 def last_iteration(work_dir):
-    return torch.load((work_dir / 'last_checkpoint').read_text(), map_location='cpu', weights_only=False)['meta']['iter']
+    path = (work_dir / 'last_checkpoint').read_text()
+    return torch.load(path, map_location='cpu', weights_only=False)['meta']['iter']
 
 
 @pytest.fixture
 def config(tiny_config):
-    cfg = tiny_config(max_iters=6, unsup_rampup=4)
+    cfg = tiny_config(max_iters=5, unsup_rampup=4)
     cfg.default_hooks.checkpoint.interval = 1
     cfg.val_dataloader = cfg.val_evaluator = cfg.val_cfg = None
     return cfg
@@ -63,7 +64,7 @@ def train(config, work_dir, **changes):
 
 def test_a_run_resumed_at_any_iteration_ends_as_one_never_interrupted(config, tmp_path):
     whole = train(config, tmp_path / 'whole')
-    for done in (1, 4):
+    for done in (1, 3):
         checkpoint = tmp_path / 'whole' / f'iter_{done}.pth'
         resumed = train(config, tmp_path / f'from_{done}', load_from=str(checkpoint), resume=True)
         assert_same_training(whole, resumed)
@@ -82,15 +83,8 @@ def test_resuming_loads_nothing_that_was_trained_on(config, tmp_path, monkeypatc
     train(config, tmp_path / 'whole')
     loaded, load = [], SemiDataset.__getitem__
     monkeypatch.setattr(SemiDataset, '__getitem__', lambda self, index: (loaded.append(index), load(self, index))[1])
-    train(config, tmp_path / 'resumed', load_from=str(tmp_path / 'whole' / 'iter_5.pth'), resume=True)
+    train(config, tmp_path / 'resumed', load_from=str(tmp_path / 'whole' / 'iter_4.pth'), resume=True)
     assert len([index for index in loaded if not isinstance(index, int)]) == 4
-
-
-def test_gradients_accumulated_over_iterations_do_not_break_resuming_at_a_step(config, tmp_path):
-    config.optim_wrapper.accumulative_counts = 2
-    whole = train(config, tmp_path / 'whole')
-    checkpoint = str(tmp_path / 'whole' / 'iter_4.pth')
-    assert_same_training(whole, train(config, tmp_path / 'resumed', load_from=checkpoint, resume=True))
 
 
 def start(config_file, work_dir):
@@ -100,12 +94,12 @@ def start(config_file, work_dir):
 
 
 def test_a_process_killed_again_and_again_always_resumes_and_ends_as_one_never_killed(config, tmp_path):
-    config.train_cfg.max_iters = config.param_scheduler[0].end = 40
+    config.train_cfg.max_iters = config.param_scheduler[0].end = 24
     config.default_hooks.checkpoint.max_keep_ckpts = 1
     config.dump(tmp_path / 'config.py')
     work_dir, draw, reached = tmp_path / 'killed', random.Random(0), []
     pointer = work_dir / 'last_checkpoint'
-    for _ in range(4):
+    for _ in range(3):
         process, before = start(tmp_path / 'config.py', work_dir), pointer.read_text() if pointer.exists() else ''
         while process.poll() is None and (not pointer.exists() or pointer.read_text() == before):
             time.sleep(0.01)
@@ -117,7 +111,7 @@ def test_a_process_killed_again_and_again_always_resumes_and_ends_as_one_never_k
     assert reached == sorted(set(reached)), 'a resumed run went back or did not move'
 
     output = start(tmp_path / 'config.py', work_dir).communicate()[0].decode()
-    assert last_iteration(work_dir) == 40, output[-2000:]
-    assert_same_training(train(config, tmp_path / 'whole'), work_dir / 'iter_40.pth')
-    assert [path.name for path in work_dir.glob('iter_*.pth')] == ['iter_40.pth'], 'outdated checkpoints are left'
+    assert last_iteration(work_dir) == 24, output[-2000:]
+    assert_same_training(train(config, tmp_path / 'whole'), work_dir / 'iter_24.pth')
+    assert [path.name for path in work_dir.glob('iter_*.pth')] == ['iter_24.pth'], 'outdated checkpoints are left'
     assert not list(work_dir.glob('*.tmp'))

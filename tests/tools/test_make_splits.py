@@ -40,7 +40,8 @@ def test_the_same_arguments_give_the_same_lists_and_another_seed_others(folder, 
 def test_a_list_can_be_split(folder, tmp_path):
     (tmp_path / 'list.txt').write_text('a.jpg\nb\nc.d\n')
     run(tmp_path / 'list.txt', tmp_path / 'split', '--count', 1)
-    assert sorted(sum(read(tmp_path / 'split'), [])) == ['a', 'b', 'c.d']
+    labeled, unlabeled = read(tmp_path / 'split')
+    assert sorted(labeled + unlabeled) == ['a', 'b', 'c.d']
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,8 @@ labeled_pipeline = [
 unlabeled_pipeline = [
     dict(type='LoadUnlabeledImage'),
     *geometry,
-    # Fewer boxes than the paper's 32, which would be a few pixels wide in images this small, and milder colours: hue and
-    # saturation tell these classes apart.
+    # Fewer boxes than the paper's 32, which would be a few pixels wide here, and milder colours, which tell these
+    # classes apart.
     dict(type='RandomCutMixRegion', num_boxes=2, area=0.5),
     dict(
         type='MultiView',
