@@ -80,7 +80,7 @@ class TexturedScenesDataset(BaseSegDataset):
 
 def generate_textured_scenes(
     root: str | Path,
-    num_labeled: int = 24,
+    num_labeled: int = 16,
     num_unlabeled: int = 300,
     num_val: int = 100,
     size: tuple[int, int] = (96, 96),

@@ -21,8 +21,12 @@ unlabeled_pipeline = [
     dict(type='LoadUnlabeledImage'),
     *geometry,
     # Fewer boxes than the paper's 32, which would be some ten pixels wide in crops this small.
-    dict(type='RandomCutMixRegion', num_boxes=8, area=0.5),
-    dict(type='MultiView', weak=[], strong=[dict(type='StrongPhotometric')]),
+    dict(type='RandomCutMixRegion', num_boxes=4, area=0.5),
+    dict(
+        type='MultiView',
+        weak=[],
+        strong=[dict(type='StrongPhotometric', brightness=0.3, contrast=0.3, saturation=0.3, hue=0.1, gray_prob=0.1)],
+    ),
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile'),

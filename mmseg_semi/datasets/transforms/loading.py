@@ -7,8 +7,9 @@ from mmseg.registry import TRANSFORMS
 class LoadUnlabeledImage(LoadImageFromFile):
     """Load an image and follow which of its pixels are real.
 
-    ``valid_map`` is listed as a segmentation field, so that every transform of mmseg moves it with the image and marks
-    what it fills (padding, corners after a rotation) with its ``seg_pad_val``, 255.
+    A map of zeros takes the place of the annotation, so that every transform of mmseg moves it with the image and marks
+    what it fills (padding, corners after a rotation) with its ``seg_pad_val``, 255. :class:`MultiView` packs it as
+    ``valid_map``.
 
     Required Keys:
 
@@ -17,13 +18,13 @@ class LoadUnlabeledImage(LoadImageFromFile):
     Added Keys:
 
     - img, img_shape, ori_shape
-    - valid_map (np.uint8): (H, W), 0 where the image shows
+    - gt_seg_map (np.uint8): (H, W), 0 where the image shows
     - seg_fields
     """
 
     def transform(self, results: dict) -> dict:
         """Load the image of ``results['img_path']``."""
         results = super().transform(results)
-        results['valid_map'] = np.zeros(results['img'].shape[:2], dtype=np.uint8)
-        results['seg_fields'] = [*results.get('seg_fields', []), 'valid_map']
+        results['gt_seg_map'] = np.zeros(results['img'].shape[:2], dtype=np.uint8)
+        results['seg_fields'] = [*results.get('seg_fields', []), 'gt_seg_map']
         return results

@@ -15,7 +15,8 @@ class MultiView(BaseTransform):
     Required Keys:
 
     - img, img_shape, ori_shape, img_path
-    - valid_map, cutmix_region (optional): travel with every view
+    - gt_seg_map (optional): as :class:`LoadUnlabeledImage` makes it, packed as ``valid_map``
+    - cutmix_region (optional)
 
     Args:
         meta_keys (Sequence[str], optional): As in mmseg's ``PackSegInputs``.
@@ -24,8 +25,6 @@ class MultiView(BaseTransform):
     Returns:
         dict: ``inputs`` from view to image tensor, ``data_samples`` from view to :obj:`SegDataSample`.
     """
-
-    MAPS = ('valid_map', 'cutmix_region')
 
     def __init__(self, meta_keys=None, **views: list[dict]) -> None:
         if not views:
@@ -36,12 +35,13 @@ class MultiView(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Run each view's pipeline on a copy of the image."""
         packed = dict(inputs={}, data_samples={})
+        maps = dict(valid_map=results.pop('gt_seg_map', None), cutmix_region=results.get('cutmix_region'))
         for name, pipeline in self.views.items():
             view = pipeline({**results, 'img': results['img'].copy()})
             sample = self.pack(view)
-            for key in self.MAPS:
-                if key in view:
-                    data = torch.from_numpy(view[key].copy()).long()[None]
+            for key, pixels in maps.items():
+                if pixels is not None:
+                    data = torch.from_numpy(pixels.copy()).long()[None]
                     sample['data_samples'].set_data({key: PixelData(data=data)})
             packed['inputs'][name] = sample['inputs']
             packed['data_samples'][name] = sample['data_samples']

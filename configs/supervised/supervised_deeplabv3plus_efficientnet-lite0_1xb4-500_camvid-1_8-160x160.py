@@ -1,14 +1,14 @@
 _base_ = [
-    '../_base_/models/deeplabv3plus_r18-slim.py',
-    '../_base_/datasets/semi_scenes.py',
+    '../_base_/models/deeplabv3plus_efficientnet-lite0.py',
+    '../_base_/datasets/semi_camvid.py',
     '../_base_/methods/supervised.py',
-    '../_base_/schedules/schedule_600.py',
-    '../_base_/tta.py',
+    '../_base_/schedules/schedule_500.py',
     '../_base_/default_runtime.py',
 ]
 segmentor = _base_.model
 segmentor.data_preprocessor.size = _base_.crop_size
-segmentor.decode_head.num_classes = 8
+segmentor.decode_head.num_classes = 11
+segmentor.auxiliary_head.num_classes = 11
 model = dict(_delete_=True, segmentor=segmentor, **_base_.method)
 train_dataloader = dict(batch_size=4, sampler=dict(batch_size=4, source_ratio=[4]), dataset=dict(unlabeled=None))
 # The teacher must keep up with so short a schedule.
