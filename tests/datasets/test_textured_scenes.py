@@ -79,7 +79,7 @@ def test_every_image_has_a_label_map_of_its_size_with_known_ids(root):
 @pytest.mark.parametrize('seed', range(3))
 def test_the_few_labelled_scenes_of_the_defaults_show_every_class(seed):
     pixels = sum(
-        np.bincount(render_scene('train', index, seed=seed)[1].ravel(), minlength=len(CLASSES)) for index in range(12)
+        np.bincount(render_scene('train', index, seed=seed)[1].ravel(), minlength=len(CLASSES)) for index in range(16)
     )
     assert (pixels > 300).all()
 

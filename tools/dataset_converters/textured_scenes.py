@@ -14,7 +14,7 @@ from mmseg_semi.datasets.textured_scenes import generate_textured_scenes
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('root', type=Path, help='folder to create')
-    parser.add_argument('--num-labeled', type=int, default=12, help='labelled train scenes (default: %(default)s)')
+    parser.add_argument('--num-labeled', type=int, default=16, help='labelled train scenes (default: %(default)s)')
     parser.add_argument('--num-unlabeled', type=int, default=300, help='unlabelled train scenes (default: %(default)s)')
     parser.add_argument('--num-val', type=int, default=100, help='validation scenes (default: %(default)s)')
     parser.add_argument('--size', type=int, nargs=2, default=(96, 96), metavar=('H', 'W'), help='default: 96 96')

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from itertools import chain
 
 import torch
+from mmengine.config import ConfigDict
 from mmengine.logging import MessageHub, print_log
 from mmseg.models.segmentors.base import BaseSegmentor
 from mmseg.registry import MODELS
@@ -57,7 +58,7 @@ class SemiSegmentor(BaseSegmentor):
             raise ValueError(f"{type(self).__name__}: predict_on={predict_on!r} is neither 'teacher' nor 'student'")
         if min(unsup_start, unsup_rampup) < 0:
             raise ValueError(f'{type(self).__name__}: unsup_start and unsup_rampup count iterations, from 0 on')
-        segmentor = copy.deepcopy(segmentor)
+        segmentor = ConfigDict(copy.deepcopy(segmentor))
         overrides = dict(pretrained=pretrained, train_cfg=train_cfg, test_cfg=test_cfg, init_cfg=init_cfg)
         segmentor.update({key: value for key, value in overrides.items() if value is not None})
         base = data_preprocessor or segmentor.get('data_preprocessor') or dict(type='SegDataPreProcessor')
@@ -225,6 +226,11 @@ class SemiSegmentor(BaseSegmentor):
     def children(self) -> Iterator[nn.Module]:
         """Iterate over all children: devices, types and modes concern the teacher as well."""
         return (module for _, module in super().named_children())
+
+    @property
+    def backbone(self) -> nn.Module:
+        """nn.Module: The student's backbone, whose class layer-decay constructors ask for."""
+        return self.student.backbone
 
     # Prediction
 

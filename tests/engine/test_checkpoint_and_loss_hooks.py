@@ -1,0 +1,68 @@
+import errno
+import os
+
+import pytest
+import torch
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from mmseg_semi.engine import AtomicLocalBackend
+
+
+def test_a_full_disk_keeps_the_file_that_stood_there_and_names_the_way_out(tmp_path, monkeypatch):
+    path = tmp_path / 'iter_1.pth'
+    backend = AtomicLocalBackend()
+    backend.put(b'good', path)
+
+    def full(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, 'fsync', full)
+    with pytest.raises(OSError, match=r'cannot save .*iter_1\.pth: No space left .* continue with --resume'):
+        backend.put(b'better', path)
+    assert path.read_bytes() == b'good'
+    assert [p.name for p in tmp_path.iterdir()] == ['iter_1.pth']
+
+
+def test_outdated_checkpoints_go_only_after_the_new_one_is_there(tiny_config, tmp_path, monkeypatch):
+    cfg = tiny_config(max_iters=3)
+    cfg.default_hooks.checkpoint.update(interval=1, max_keep_ckpts=1, save_best='mIoU')
+    cfg.visualizer.name = 'outdated'
+    work_dir, left = tmp_path / 'work', []
+    remove = AtomicLocalBackend.remove
+
+    def watch(self, path):
+        left.append([p.name for p in work_dir.glob('iter_*.pth')])
+        remove(self, path)
+
+    monkeypatch.setattr(AtomicLocalBackend, 'remove', watch)
+    (work_dir).mkdir()
+    (work_dir / 'iter_9.pth.1.tmp').write_bytes(b'half of a checkpoint')
+    Runner.from_cfg(cfg).train()
+    assert all(len(names) == 2 for names in left)
+    assert sorted(p.name for p in work_dir.glob('*.pth')) == ['best_mIoU_iter_3.pth', 'iter_3.pth']
+    assert (work_dir / 'last_checkpoint').read_text() == str(work_dir / 'iter_3.pth')
+    assert not list(work_dir.glob('*.tmp'))
+
+
+class SpoilHook(Hook):
+    """Spoil a weight before the third iteration."""
+
+    @torch.no_grad()
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        if runner.iter == 2:
+            runner.model.student.decode_head.conv_seg.bias.fill_(float('nan'))
+
+
+def test_a_loss_that_is_not_finite_stops_training_with_the_last_good_checkpoint_kept(tiny_config, tmp_path):
+    cfg = tiny_config(max_iters=4)
+    cfg.default_hooks.checkpoint.interval = 1
+    cfg.visualizer.name = 'invalid'
+    message = r'decode\.loss_ce = nan.* at iteration 3\. Last good checkpoint: .*iter_2\.pth'
+    runner = Runner.from_cfg(cfg)
+    runner.register_hook(SpoilHook())
+    with pytest.raises(FloatingPointError, match=message):
+        runner.train()
+    assert not (tmp_path / 'work' / 'iter_3.pth').exists()
+    state = torch.load(tmp_path / 'work' / 'iter_2.pth', weights_only=False)['state_dict']
+    assert all(torch.isfinite(value).all() for value in state.values())
