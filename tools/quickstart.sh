@@ -3,4 +3,6 @@
 # shellcheck disable=SC1091
 source "$(dirname "$0")/setup_env.sh"
 
+# Threads that wait must not keep a busy core from the others.
+export OMP_WAIT_POLICY=PASSIVE
 python tools/quickstart.py "${ARGS[@]}"

@@ -53,7 +53,7 @@ def test_iterations_that_only_accumulate_gradients_leave_the_teacher_alone():
 
 @pytest.mark.parametrize('momentum', [0, -0.1, 1.1])
 def test_a_momentum_out_of_range_is_refused(momentum):
-    with pytest.raises(ValueError, match='0.001 keeps 0.999'):
+    with pytest.raises(ValueError, match=r'0\.001 keeps 0\.999'):
         MeanTeacherHook(momentum)
 
 
