@@ -1,0 +1,79 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from mmengine.registry import init_default_scope
+from mmseg.datasets.transforms import LoadAnnotations
+from mmseg.registry import DATASETS
+
+from mmseg_semi.datasets import CamVidDataset, UnlabeledDataset, semi_collate
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ('b.jpg', 'a.PNG', 'sub/c.webp', 'notes.txt'):
+        path = tmp_path / 'images' / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return tmp_path
+
+
+def names(dataset):
+    return [info['img_path'].split('images/')[1] for info in (dataset.get_data_info(i) for i in range(len(dataset)))]
+
+
+def test_a_plain_folder_gives_all_its_images_in_order(folder):
+    assert names(UnlabeledDataset(data_prefix=dict(img_path=str(folder / 'images')))) == [
+        'a.PNG',
+        'b.jpg',
+        'sub/c.webp',
+    ]
+
+
+@pytest.mark.parametrize('lines', ['sub/c\nb\n', 'sub/c.webp\nb.jpg\n'])
+def test_a_list_may_leave_out_suffixes(folder, lines):
+    (folder / 'list.txt').write_text(lines)
+    dataset = UnlabeledDataset(data_root=str(folder), data_prefix=dict(img_path='images'), ann_file='list.txt')
+    assert names(dataset) == ['sub/c.webp', 'b.jpg']
+
+
+@pytest.mark.parametrize('options', [dict(data_prefix=dict(img_path='nowhere')), dict(ann_file='nowhere.txt')])
+def test_what_is_missing_is_named(folder, options):
+    with pytest.raises(FileNotFoundError, match='nowhere'):
+        UnlabeledDataset(**{'data_root': str(folder), 'data_prefix': dict(img_path='images'), **options})
+
+
+def test_camvid_ignores_its_unlabelled_class(tmp_path):
+    for part in ('images', 'annotations'):
+        (tmp_path / part).mkdir()
+    cv2.imwrite(str(tmp_path / 'images/a.jpg'), np.zeros((3, 4, 3), np.uint8))
+    cv2.imwrite(str(tmp_path / 'annotations/a.png'), np.arange(12, dtype=np.uint8).reshape(3, 4))
+    prefix = dict(img_path='images', seg_map_path='annotations')
+    dataset = CamVidDataset(data_root=str(tmp_path), data_prefix=prefix)
+    assert len(dataset.metainfo['classes']) == len(dataset.metainfo['palette']) == 11
+    label = LoadAnnotations().transform(dataset.get_data_info(0))['gt_seg_map']
+    assert label.flatten().tolist() == [*range(11), 255]
+
+
+def test_a_sample_says_which_part_it_is_of_and_an_unlabelled_one_gives_its_views(tiny_config):
+    init_default_scope('mmseg')
+    dataset = DATASETS.build(tiny_config().train_dataloader.dataset)
+    assert len(dataset) == 10
+    assert list(dataset[3]['inputs']) == ['labeled']
+    assert list(dataset[4]['inputs']) == ['weak', 'strong']
+    assert 'gt_sem_seg' not in dataset[4]['data_samples']['weak']
+    batch = semi_collate([dataset[0], dataset[4], dataset[5]])
+    assert {view: len(images) for view, images in batch['inputs'].items()} == dict(labeled=1, weak=2, strong=2)
+
+
+def test_an_image_that_cannot_be_read_is_named(tiny_config, tmp_path):
+    init_default_scope('mmseg')
+    cfg = tiny_config().train_dataloader.dataset
+    dataset = DATASETS.build(cfg)
+    path = dataset.get_data_info(4)['img_path']
+    cfg.unlabeled.data_root, cfg.unlabeled.ann_file = str(tmp_path), ''
+    cfg.unlabeled.data_prefix = dict(img_path='')
+    (tmp_path / 'broken.png').write_bytes(Path(path).read_bytes()[:50])
+    with pytest.raises(RuntimeError, match=r'cannot prepare unlabeled image .*broken\.png'):
+        DATASETS.build(cfg)[4]
