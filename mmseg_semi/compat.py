@@ -36,7 +36,8 @@ def prepare_mmengine() -> None:
     """Let mmengine find mmseg's configs and load its own checkpoints, whichever line of it is installed.
 
     ``_base_ = 'mmseg::...'`` looks for a distribution of a name that only one line of packages has, and the training
-    history in a checkpoint is made of classes that torch >= 2.6 unpickles only once they are declared safe.
+    history in a checkpoint is made of classes and their methods, which torch >= 2.6 unpickles only once they are declared
+    safe. It never calls what ``getattr`` gives.
     """
     import numpy as np
     import torch
@@ -45,6 +46,8 @@ def prepare_mmengine() -> None:
 
     MODULE2PACKAGE['mmseg'] = 'mmseg'
     if hasattr(torch.serialization, 'add_safe_globals'):
-        reconstruct = (getattr(np, '_core', None) or np.core).multiarray._reconstruct
+        arrays = (getattr(np, '_core', None) or np.core).multiarray
         dtypes = [type(np.dtype(kind)) for kind in ('float64', 'float32', 'int64', 'int32', 'bool')]
-        torch.serialization.add_safe_globals([HistoryBuffer, reconstruct, np.ndarray, np.dtype, *dtypes])
+        torch.serialization.add_safe_globals(
+            [HistoryBuffer, getattr, arrays._reconstruct, arrays.scalar, np.ndarray, np.dtype, *dtypes]
+        )

@@ -21,9 +21,9 @@ from mmseg_semi.visualization import colorize, panel
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 METHODS = {
-    'supervised only': 'supervised/supervised_deeplabv3plus_r18-slim_1xb4-600_scenes-16-96x96.py',
+    'supervised only': 'supervised/supervised_deeplabv3plus_r18-slim_1xb4-800_scenes-16-96x96.py',
     'structured consistency': 'structured_consistency/'
-    'structured-consistency_deeplabv3plus_r18-slim_1xb8-600_scenes-16-96x96.py',
+    'structured-consistency_deeplabv3plus_r18-slim_1xb8-800_scenes-16-96x96.py',
 }
 
 

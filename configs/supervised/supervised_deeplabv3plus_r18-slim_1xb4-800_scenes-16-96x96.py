@@ -2,7 +2,7 @@ _base_ = [
     '../_base_/models/deeplabv3plus_r18-slim.py',
     '../_base_/datasets/semi_scenes.py',
     '../_base_/methods/supervised.py',
-    '../_base_/schedules/schedule_600.py',
+    '../_base_/schedules/schedule_800.py',
     '../_base_/tta.py',
     '../_base_/default_runtime.py',
 ]
