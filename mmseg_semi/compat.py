@@ -36,8 +36,8 @@ def prepare_mmengine() -> None:
     """Let mmengine find mmseg's configs and load its own checkpoints, whichever line of it is installed.
 
     ``_base_ = 'mmseg::...'`` looks for a distribution of a name that only one line of packages has, and the training
-    history in a checkpoint is made of classes and their methods, which torch >= 2.6 unpickles only once they are declared
-    safe. It never calls what ``getattr`` gives.
+    history in a checkpoint is made of classes and their methods, which torch >= 2.6 unpickles only once they are
+    declared safe. Torch never calls what ``getattr`` gives there.
     """
     import numpy as np
     import torch

@@ -9,7 +9,8 @@ _base_ = [
 segmentor = _base_.model
 segmentor.data_preprocessor.size = _base_.crop_size
 segmentor.decode_head.num_classes = 8
-# The paper starts from a network that segments well. From scratch, ramp up slowly, and to weights at which the unsupervised gradients do not drown the supervised ones.
+# The paper starts from a network that segments well. From scratch, ramp up slowly, and to weights at which the
+# unsupervised gradients do not drown the supervised ones.
 method = _base_.method
 method.consistency[0].loss_weight = 6.0
 method.consistency[1].loss_weight = 0.9

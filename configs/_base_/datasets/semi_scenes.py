@@ -18,8 +18,8 @@ labeled_pipeline = [
 unlabeled_pipeline = [
     dict(type='LoadUnlabeledImage'),
     *geometry,
-    # Two boxes instead of the paper's 32, which would be a few pixels wide here, and mild colours, since they tell these
-    # classes apart.
+    # Two boxes instead of the paper's 32, which would be a few pixels wide here, and mild colours, since they tell
+    # these classes apart.
     dict(type='RandomCutMixRegion', num_boxes=2, area=0.5),
     dict(
         type='MultiView',
