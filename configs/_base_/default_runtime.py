@@ -17,7 +17,6 @@ default_hooks = dict(
     visualization=dict(type='SegVisualizationHook'),
     dataset_check=dict(type='DatasetCheckHook'),
     iter_seed=dict(type='IterSeedHook'),
-    sync_buffers=dict(type='SyncBuffersHook'),
     mean_teacher=dict(type='MeanTeacherHook', momentum=0.001),
     invalid_loss=dict(type='InvalidLossHook'),
     pseudo_label=dict(type='PseudoLabelVisualizationHook'),

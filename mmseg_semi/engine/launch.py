@@ -62,7 +62,7 @@ def _init_gloo(cfg: Config, launcher: str) -> None:
     cfg.model_wrapper_cfg = dict(
         type='MMDistributedDataParallel',
         device_ids=None,
-        broadcast_buffers=True,
+        broadcast_buffers=False,
         find_unused_parameters=cfg.get('find_unused_parameters', False),
     )
 

@@ -3,6 +3,7 @@
 import importlib
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,29 +17,30 @@ ROOT = Path(__file__).parents[2]
 def config(tiny_config):
     cfg = tiny_config(max_iters=2)
     cfg.custom_imports.imports.append('rank_helpers')
-    cfg.custom_hooks += [dict(type='SyncBuffersHook'), dict(type='DumpRankHook')]
-    cfg.val_dataloader = cfg.val_evaluator = cfg.val_cfg = None
+    cfg.custom_hooks += [dict(type='DumpRankHook')]
     return cfg
 
 
-def dist_train(cfg, tmp_path):
+def dist_train(cfg, work_dir):
     """Run ``tools/dist_train.sh`` with two processes and give the weights of both."""
-    cfg.work_dir = str(tmp_path / 'dist')
-    cfg.dump(tmp_path / 'config.py')
-    path = os.pathsep.join([str(ROOT), str(Path(__file__).parent)])
-    command = ['bash', ROOT / 'tools/dist_train.sh', tmp_path / 'config.py', '2']
+    cfg.work_dir = str(work_dir)
+    config_file = work_dir.with_suffix('.py')
+    cfg.dump(config_file)
+    path = os.pathsep.join([str(ROOT), str(Path(__file__).parent), *sys.path])
     done = subprocess.run(
-        command, env={**os.environ, 'PYTHONPATH': path, 'OMP_NUM_THREADS': '1'}, capture_output=True, text=True,
-        check=False,
+        ['bash', ROOT / 'tools/dist_train.sh', config_file, '2'], capture_output=True, text=True, check=False,
+        env={**os.environ, 'PYTHONPATH': path, 'PYTHON': sys.executable, 'OMP_NUM_THREADS': '1'},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
-    return [torch.load(tmp_path / 'dist' / f'rank_{rank}.pth') for rank in range(2)]
+    return [torch.load(work_dir / f'rank_{rank}.pth') for rank in range(2)]
 
 
-def test_ranks_hold_identical_students_and_teachers(config, tmp_path):
-    first, second = dist_train(config, tmp_path)
-    for name, value in first.items():
-        assert torch.equal(value, second[name]), name
+def test_ranks_hold_identical_students_and_teachers_also_after_resuming_from_rank_0(config, tmp_path):
+    config.train_cfg.update(max_iters=3, val_interval=2)
+    first, second = dist_train(config, tmp_path / 'whole')
+    config.load_from, config.resume = str(tmp_path / 'whole' / 'iter_2.pth'), True
+    for weights in (second, *dist_train(config, tmp_path / 'resumed')):
+        assert [name for name, value in first.items() if not torch.equal(value, weights[name])] == []
 
 
 def test_one_step_equals_the_step_of_one_process_on_the_joint_batch(config, tmp_path, monkeypatch):
@@ -54,6 +56,7 @@ def test_one_step_equals_the_step_of_one_process_on_the_joint_batch(config, tmp_
         dict(type='StructuredConsistencyLoss', num_pairs=None, loss_weight=3.0),
     ]
     cfg.train_cfg.max_iters = cfg.param_scheduler[0].end = 1
+    cfg.val_dataloader = cfg.val_evaluator = cfg.val_cfg = None
     cfg.train_dataloader.sampler.shuffle = False
     labeled, unlabeled = (cfg.train_dataloader.dataset[key] for key in ('labeled', 'unlabeled'))
     labeled.pipeline = [dict(type=name) for name in ('LoadImageFromFile', 'LoadAnnotations', 'PackSegInputs')]
@@ -61,7 +64,7 @@ def test_one_step_equals_the_step_of_one_process_on_the_joint_batch(config, tmp_
         dict(type='LoadUnlabeledImage'), dict(type='LeftHalfRegion'), dict(type='MultiView', weak=[], strong=[]),
     ]  # fmt: skip
     together = cfg.copy()
-    ranks = dist_train(cfg, tmp_path)
+    ranks = dist_train(cfg, tmp_path / 'dist')
 
     # Rank 0 mixes images (0, 1), rank 1 mixes (2, 3); one process mixes image i with image i + 2.
     names = (Path(unlabeled.data_root) / 'splits/unlabeled.txt').read_text().split()

@@ -89,7 +89,7 @@ def test_resuming_loads_nothing_that_was_trained_on(config, tmp_path, monkeypatc
 
 def start(config_file, work_dir):
     command = [sys.executable, ROOT / 'tools/train.py', config_file, '--work-dir', work_dir, '--resume']
-    env = {**os.environ, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1'}
+    env = {**os.environ, 'PYTHONPATH': os.pathsep.join([str(ROOT), *sys.path]), 'OMP_NUM_THREADS': '1'}
     return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
 
 

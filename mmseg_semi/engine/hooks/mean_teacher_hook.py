@@ -1,4 +1,5 @@
 import torch
+from mmengine.dist import all_reduce_params
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmseg.registry import HOOKS
@@ -9,8 +10,9 @@ class MeanTeacherHook(Hook):
     """Move the teacher towards the student after every optimizer step.
 
     teacher <- (1 - momentum) * teacher + momentum * student, for parameters and floating-point buffers (batch-norm
-    statistics) alike; integer buffers are copied. `Tarvainen & Valpola, Mean teachers are better role models, NeurIPS
-    2017 <https://arxiv.org/abs/1703.01780>`_.
+    statistics) alike; integer buffers are copied. The student's own buffers are first averaged over the ranks, so that
+    all ranks hold the same student and teacher, whatever normalises them. `Tarvainen & Valpola, Mean teachers are
+    better role models, NeurIPS 2017 <https://arxiv.org/abs/1703.01780>`_.
 
     Args:
         momentum (float): In mmengine's sense: 0.001 keeps 0.999 of the teacher, in (0, 1].
@@ -42,11 +44,13 @@ class MeanTeacherHook(Hook):
             raise ValueError(f'MeanTeacherHook: student and teacher differ in {differing[:4]}')
         pairs = [(teacher[name].detach(), value.detach()) for name, value in student.items()]
         self._averaged = [list(side) for side in zip(*(p for p in pairs if p[0].is_floating_point()), strict=True)]
+        self._buffers = [value for value in model.student.buffers() if value.is_floating_point()]
         self._copied = [pair for pair in pairs if not pair[0].is_floating_point()]
 
     @torch.no_grad()
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         """Update the teacher if this iteration ended in an optimizer step."""
+        all_reduce_params(self._buffers, op='mean')
         if not runner.optim_wrapper.should_update():
             return
         momentum = max(self.momentum, 1 / (runner.iter + 1)) if self.warmup else self.momentum
