@@ -6,12 +6,13 @@ Shape letters: B images, C classes, H x W pixels.
 from dataclasses import dataclass
 from functools import cached_property
 
+import torch
 from torch import Tensor
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """Class logits with their derived maps, each computed once and in float32.
+    """Class logits with their derived maps, each computed once and in float32 or better.
 
     Args:
         logits (Tensor): (B, C, H, W), any floating type.
@@ -19,15 +20,20 @@ class Prediction:
 
     logits: Tensor
 
+    @property
+    def _wide(self) -> Tensor:
+        half = self.logits.dtype in (torch.float16, torch.bfloat16)
+        return self.logits.float() if half else self.logits
+
     @cached_property
     def log_prob(self) -> Tensor:
         """Tensor: Log-softmax over the classes, (B, C, H, W)."""
-        return self.logits.float().log_softmax(dim=1)
+        return self._wide.log_softmax(dim=1)
 
     @cached_property
     def prob(self) -> Tensor:
         """Tensor: Softmax over the classes, (B, C, H, W), in [0, 1]."""
-        return self.logits.float().softmax(dim=1)
+        return self._wide.softmax(dim=1)
 
     @cached_property
     def _top(self) -> tuple[Tensor, Tensor]:
