@@ -101,7 +101,10 @@ def main() -> None:
 
     data_root = args.out / 'textured_scenes'
     print(f'Generating scenes in {data_root} ...', flush=True)
-    generate_textured_scenes(data_root)
+    try:
+        generate_textured_scenes(data_root)
+    except FileExistsError as error:
+        raise SystemExit(str(error)) from None
     started = time.time()
     results: dict[str, list[dict[str, float]]] = {title: [] for title in METHODS}
     columns = {}
@@ -129,8 +132,7 @@ def main() -> None:
     print(f'\nGain of the teacher, seed by seed: {", ".join(f"{gain:+.1f}" for gain in gains)}')
     print(f'Pictures (image, truth, supervised, semi): {picture}')
     print(f'Logs, checkpoints, pseudo labels: {args.out}/*_seed*/')
-    print('\nGo on with your own data or CamVid: README.md, "Train on real images". For example:')
-    print(f'  python tools/train.py configs/{METHODS["structured consistency"]} --cfg-options ...')
+    print('Go on: README.md, "Make your config semi-supervised" and "Train on real images"')
 
 
 def summary(runs: list[dict[str, float]], branch: str) -> str:
