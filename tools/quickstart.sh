@@ -5,4 +5,4 @@ source "$(dirname "$0")/setup_env.sh"
 
 # Threads that wait must not keep a busy core from the others.
 export OMP_WAIT_POLICY=PASSIVE
-python tools/quickstart.py "${ARGS[@]}"
+python tools/quickstart.py ${ARGS[@]+"${ARGS[@]}"}
