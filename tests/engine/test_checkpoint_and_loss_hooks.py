@@ -45,6 +45,17 @@ def test_outdated_checkpoints_go_only_after_the_new_one_is_there(tiny_config, tm
     assert not list(work_dir.glob('*.tmp'))
 
 
+@pytest.mark.parametrize('name', ['interval', 'save_begin', 'val_interval'])
+def test_a_checkpoint_amid_accumulated_gradients_is_refused_before_the_first_iteration(tiny_config, name):
+    cfg = tiny_config(max_iters=4)
+    cfg.optim_wrapper.accumulative_counts = 2
+    cfg.default_hooks.checkpoint.save_best = 'mIoU'
+    (cfg.train_cfg if name == 'val_interval' else cfg.default_hooks.checkpoint)[name] = 3
+    cfg.visualizer.name = f'accumulated {name}'
+    with pytest.raises(ValueError, match=f'{name}=3 is no multiple of accumulative_counts=2'):
+        Runner.from_cfg(cfg).train()
+
+
 class SpoilHook(Hook):
     """Spoil a weight before the third iteration."""
 

@@ -12,6 +12,8 @@ import pytest
 import torch
 from mmengine.runner import Runner
 
+from mmseg_semi.compat import prepare_mmengine
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -68,6 +70,21 @@ def test_a_run_resumed_at_any_iteration_ends_as_one_never_interrupted(config, tm
         checkpoint = tmp_path / 'whole' / f'iter_{done}.pth'
         resumed = train(config, tmp_path / f'from_{done}', load_from=str(checkpoint), resume=True)
         assert_same_training(whole, resumed)
+
+
+def test_a_run_that_accumulates_gradients_resumes_between_its_steps(config, tmp_path):
+    config.optim_wrapper.accumulative_counts = config.default_hooks.checkpoint.interval = 2
+    whole = train(config, tmp_path / 'whole')
+    checkpoint = str(tmp_path / 'whole' / 'iter_2.pth')
+    assert_same_training(whole, train(config, tmp_path / 'resumed', load_from=checkpoint, resume=True))
+
+
+def test_torch_loads_a_checkpoint_without_running_its_code(tiny_config, tmp_path):
+    config = tiny_config(max_iters=1)
+    config.default_hooks.checkpoint.save_best = 'mIoU'
+    checkpoint = train(config, tmp_path / 'run')
+    prepare_mmengine()  # some loaders of mmengine take back what was declared safe
+    assert torch.load(checkpoint, weights_only=True)['meta']['iter'] == 1
 
 
 def test_the_number_of_workers_changes_nothing_in_a_resumed_run_either(config, tmp_path):

@@ -49,6 +49,9 @@ class SafeCheckpointHook(CheckpointHook):
 
     A checkpoint is written whole or not at all, ``last_checkpoint`` names it once it is there, and only then are
     outdated ones removed. Arguments are those of ``CheckpointHook``.
+
+    Raises:
+        ValueError: If a checkpoint would be saved while accumulated gradients wait for their step, which are in none.
     """
 
     def __init__(self, *args, backend_args: dict | None = None, **kwargs) -> None:
@@ -57,9 +60,22 @@ class SafeCheckpointHook(CheckpointHook):
     def before_train(self, runner) -> None:
         """Prepare the folder and clear what a killed run left half-written there."""
         super().before_train(runner)
+        self._check_accumulation(runner)
         if is_main_process():
             for leftover in Path(self.out_dir).glob('*.tmp'):
                 leftover.unlink()
+
+    def _check_accumulation(self, runner) -> None:
+        counts = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
+        moments = dict(interval=self.interval, save_begin=self.save_begin)
+        if self.save_best and runner.val_loop is not None:
+            moments['val_interval'] = runner.train_loop.val_interval
+        for name, value in moments.items():
+            if not self.by_epoch and self.interval > 0 and value % counts:
+                raise ValueError(
+                    f'SafeCheckpointHook: {name}={value} is no multiple of accumulative_counts={counts}, so that a '
+                    'checkpoint would lose the gradients gathered since the last optimizer step: make it one'
+                )
 
     @contextmanager
     def _removing_last(self) -> Iterator[None]:

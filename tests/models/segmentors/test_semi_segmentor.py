@@ -45,6 +45,35 @@ def settings(model, cfg):
     return {id(p): (group['lr'], group['weight_decay']) for group in groups for p in group['params']}
 
 
+def pidnet():
+    """A segmentor whose backbone and head give three outputs in training and one at test."""
+    norm = dict(type='BN')
+    losses = [dict(type='CrossEntropyLoss'), dict(type='OhemCrossEntropy', thres=0.9, min_kept=100)]
+    losses += [dict(type='BoundaryLoss'), dict(type='OhemCrossEntropy', thres=0.9, min_kept=100)]
+    head = dict(type='PIDHead', in_channels=32, channels=16, num_classes=8, norm_cfg=norm, loss_decode=losses)
+    backbone = dict(type='PIDNet', channels=8, ppm_channels=16, num_stem_blocks=1, num_branch_blocks=1, norm_cfg=norm)
+    return dict(type='EncoderDecoder', backbone=backbone, decode_head=dict(head, align_corners=True), test_cfg={})
+
+
+def knet():
+    """A segmentor whose head is a list of heads, the outputs of which are all trained on."""
+    segmentor = tiny_segmentor()
+    update = dict(
+        type='KernelUpdateHead', num_classes=8, num_heads=2, num_mask_fcs=1, feedforward_channels=16, in_channels=8,
+        out_channels=8, conv_kernel_size=1, ffn_act_cfg=dict(type='ReLU', inplace=True), num_ffn_fcs=2,
+        with_ffn=True, feat_transform_cfg=dict(conv_cfg=dict(type='Conv2d'), act_cfg=None),
+        kernel_updator_cfg=dict(
+            type='KernelUpdator', in_channels=8, feat_channels=8, out_channels=8, act_cfg=dict(type='ReLU'),
+            norm_cfg=dict(type='LN'),
+        ),
+    )  # fmt: skip
+    generate = segmentor.pop('decode_head')
+    head = dict(
+        type='IterativeDecodeHead', num_stages=2, kernel_update_head=[update] * 2, kernel_generate_head=generate
+    )
+    return dict(segmentor, decode_head=head)
+
+
 @pytest.mark.parametrize('paramwise', [
     None, dict(custom_keys={'backbone': dict(lr_mult=0.1), 'head': dict(lr_mult=10, decay_mult=0)}, norm_decay_mult=0),
 ])  # fmt: skip
@@ -137,7 +166,9 @@ def test_synchronised_batch_norm_can_be_reverted():
     assert model.seg_logits(model.student, torch.rand(2, 3, 32, 32)).shape == (2, 8, 32, 32)
 
 
-@pytest.mark.parametrize(('segmentor', 'channels'), [(tiny_segmentor, 8), (cascade, 8), (binary, 2)])
+@pytest.mark.parametrize(
+    ('segmentor', 'channels'), [(tiny_segmentor, 8), (cascade, 8), (binary, 2), (pidnet, 8), (knet, 8)]
+)
 def test_logits_have_image_size_and_carry_gradients_for_any_kind_of_segmentor(segmentor, channels):
     model = build(segmentor=segmentor()).train()
     logits = model.seg_logits(model.student, torch.rand(2, 3, 32, 48))
@@ -157,6 +188,24 @@ def test_predictions_are_those_of_the_branch(branch):
     expected = getattr(model, branch).predict(image)[0].seg_logits.data
     assert torch.equal(model(image, mode='predict')[0].seg_logits.data, expected)
     assert model.out_channels == 8
+
+
+def test_sliding_windows_of_the_config_are_the_predictor_s():
+    segmentor = dict(tiny_segmentor(), test_cfg=dict(mode='slide', crop_size=(32, 32), stride=(16, 16)))
+    model = build(segmentor=segmentor).eval()
+    image = torch.rand(1, 3, 40, 48)
+    logits = model.predict(image)[0].seg_logits.data
+    assert torch.equal(logits, model.teacher.predict(image)[0].seg_logits.data)
+    model.teacher.test_cfg.mode = 'whole'
+    assert not torch.equal(logits, model.predict(image)[0].seg_logits.data)
+
+
+def test_a_copy_of_the_model_shares_no_tensor_with_it():
+    model = build()
+    copied = copy.deepcopy(model)
+    storages = [{value.data_ptr() for value in m.state_dict().values() if value.numel()} for m in (model, copied)]
+    assert not storages[0] & storages[1]
+    assert copied.teacher is not copied.student
 
 
 def test_targets_of_the_student_itself_leave_its_batch_statistics_alone():
