@@ -36,6 +36,55 @@ def tiny_segmentor(norm_type: str = 'BN') -> dict:
     )  # fmt: skip
 
 
+def cascade() -> dict:
+    """A segmentor of two stages, the second of which refines the first."""
+    segmentor = tiny_segmentor()
+    head = segmentor.pop('decode_head')
+    segmentor.pop('auxiliary_head')
+    ocr = dict(head, type='OCRHead', ocr_channels=8)
+    ocr.pop('num_convs'), ocr.pop('concat_input')
+    return dict(segmentor, type='CascadeEncoderDecoder', num_stages=2, decode_head=[head, ocr])
+
+
+def binary() -> dict:
+    """A segmentor with one output channel for two classes."""
+    segmentor = tiny_segmentor()
+    segmentor['decode_head'].update(
+        num_classes=2, out_channels=1, threshold=0.5, loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=True)
+    )
+    segmentor.pop('auxiliary_head')
+    return segmentor
+
+
+def pidnet() -> dict:
+    """A segmentor whose backbone and head give three outputs in training and one at test."""
+    norm = dict(type='BN')
+    losses = [dict(type='CrossEntropyLoss'), dict(type='OhemCrossEntropy', thres=0.9, min_kept=100)]
+    losses += [dict(type='BoundaryLoss'), dict(type='OhemCrossEntropy', thres=0.9, min_kept=100)]
+    head = dict(type='PIDHead', in_channels=32, channels=16, num_classes=8, norm_cfg=norm, loss_decode=losses)
+    backbone = dict(type='PIDNet', channels=8, ppm_channels=16, num_stem_blocks=1, num_branch_blocks=1, norm_cfg=norm)
+    return dict(type='EncoderDecoder', backbone=backbone, decode_head=dict(head, align_corners=True), test_cfg={})
+
+
+def knet() -> dict:
+    """A segmentor whose head is a list of heads, the outputs of which are all trained on."""
+    segmentor = tiny_segmentor()
+    update = dict(
+        type='KernelUpdateHead', num_classes=8, num_heads=2, num_mask_fcs=1, feedforward_channels=16, in_channels=8,
+        out_channels=8, conv_kernel_size=1, ffn_act_cfg=dict(type='ReLU', inplace=True), num_ffn_fcs=2,
+        with_ffn=True, feat_transform_cfg=dict(conv_cfg=dict(type='Conv2d'), act_cfg=None),
+        kernel_updator_cfg=dict(
+            type='KernelUpdator', in_channels=8, feat_channels=8, out_channels=8, act_cfg=dict(type='ReLU'),
+            norm_cfg=dict(type='LN'),
+        ),
+    )  # fmt: skip
+    generate = segmentor.pop('decode_head')
+    head = dict(
+        type='IterativeDecodeHead', num_stages=2, kernel_update_head=[update] * 2, kernel_generate_head=generate
+    )
+    return dict(segmentor, decode_head=head)
+
+
 @pytest.fixture(scope='session')
 def tiny_data(tmp_path_factory) -> Path:
     """Root of a dataset of 4 labelled, 6 unlabelled and 2 validation images of 40 x 48 pixels; only to be read."""

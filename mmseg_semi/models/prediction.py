@@ -37,7 +37,9 @@ class Prediction:
 
     @cached_property
     def _top(self) -> tuple[Tensor, Tensor]:
-        return tuple(self.prob.max(dim=1))
+        # Without the map of all probabilities, which hard pseudo labels do not need.
+        logit, label = self._wide.max(dim=1)
+        return (logit - self._wide.logsumexp(dim=1)).exp(), label
 
     @property
     def confidence(self) -> Tensor:
@@ -62,3 +64,11 @@ class Target(Prediction):
 
     valid: Tensor
     region: Tensor
+
+    def confident(self, threshold: float) -> Tensor:
+        """Tell which valid pixels are at least so sure, (B, H, W) bool."""
+        return self.valid & (self.confidence >= threshold)
+
+    def __getitem__(self, images: slice) -> 'Target':
+        """Take some images of the batch."""
+        return Target(self.logits[images], self.valid[images], self.region[images])

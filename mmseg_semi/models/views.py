@@ -1,3 +1,4 @@
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 import torch
@@ -5,33 +6,43 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 
 
-class UnlabeledViews(SimpleNamespace):
-    """The unlabelled part of a batch: one attribute a view, (B, 3, H, W), and what all views share.
+@dataclass
+class View:
+    """One view of the unlabelled images of a batch.
 
-    Attributes:
+    Args:
+        image (Tensor): (B, 3, H, W).
         valid (Tensor): (B, H, W) bool, False on padding and filled corners.
         region (Tensor): (B, H, W) int64, where a partner image is to be pasted: n for the n-th box, 0 elsewhere.
-        data_samples (list[SegDataSample]): Of the first view.
+        data_samples (list[SegDataSample]): One an image.
     """
+
+    image: Tensor
+    valid: Tensor
+    region: Tensor
+    data_samples: list[SegDataSample]
+
+    @classmethod
+    def gather(cls, image: Tensor, data_samples: list[SegDataSample]) -> 'View':
+        """Collect what travels with the data samples of a view."""
+
+        def stack(key: str) -> Tensor:
+            blank = image.new_zeros(1, *image.shape[-2:])
+            return torch.cat([sample.get(key).data if key in sample else blank for sample in data_samples])
+
+        return cls(image, stack('valid_map') == 0, stack('cutmix_region').long(), data_samples)
+
+
+class UnlabeledViews(SimpleNamespace):
+    """The unlabelled part of a batch: one :class:`View` under each name that the pipeline gives."""
 
     @classmethod
     def gather(cls, images: dict[str, Tensor], data_samples: dict[str, list[SegDataSample]]) -> 'UnlabeledViews':
-        """Collect views, of which the first tells what they share."""
-        name, batch = next(iter(images.items()))
-        samples = data_samples[name]
-        maps = {
-            key: torch.cat([s.get(key).data if key in s else batch.new_zeros(1, *batch.shape[-2:]) for s in samples])
-            for key in ('valid_map', 'cutmix_region')
-        }
-        return cls(
-            **images,
-            valid=maps['valid_map'] == 0,
-            region=maps['cutmix_region'].long(),
-            data_samples=samples,
-        )
+        """Collect views from the batch that the data preprocessor makes."""
+        return cls(**{name: View.gather(image, data_samples[name]) for name, image in images.items()})
 
     def __getattr__(self, name: str):
-        views = [key for key, value in vars(self).items() if isinstance(value, Tensor) and value.ndim == 4]
         raise AttributeError(
-            f'the unlabelled pipeline makes no view named {name!r}, only {views}: name it in its MultiView transform'
+            f'the unlabelled pipeline makes no view named {name!r}, only {list(vars(self))}: '
+            'name it in its MultiView transform'
         )

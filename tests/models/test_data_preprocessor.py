@@ -41,9 +41,9 @@ def test_padding_is_neither_valid_nor_pasted():
     views = UnlabeledViews.gather(data['inputs'], data['data_samples'])
     inside = torch.zeros(12, 16, dtype=torch.bool)
     inside[:10, :9] = True
-    assert torch.equal(views.valid[0], inside)
-    assert torch.equal(views.region[0] == 2, inside)
-    assert views.valid[1].all()
+    assert torch.equal(views.weak.valid[0], inside)
+    assert torch.equal(views.weak.region[0] == 2, inside)
+    assert views.weak.valid[1].all()
 
 
 def test_a_plain_batch_passes_through_the_wrapped_preprocessor():

@@ -3,7 +3,7 @@
 One step is a forward and a backward pass down to the map that a network put out. The steps of all losses take turns,
 so that a busy machine slows all of them alike, and the table shows the median. Extra memory is the peak of all that a
 step allocates, less the gradient map, which every loss needs. A ratio compares a consistency loss with the pixel
-consistency loss, and boundary relaxation with plain cross entropy.
+consistency loss, and what takes logits with plain cross entropy.
 
 Example:
     python tools/analysis_tools/benchmark_losses.py --size 769 769 --batch 2 --classes 19 --threads 2
@@ -25,7 +25,9 @@ from torch.profiler import ProfilerActivity, profile
 
 from mmseg_semi.models.losses import (
     boundary_relaxed_cross_entropy,
+    inter_pixel_loss,
     pixel_consistency_loss,
+    pseudo_label_cross_entropy,
     structured_consistency_loss,
 )
 
@@ -136,6 +138,9 @@ def main() -> None:
         num_boxes=args.num_boxes,
         num_regions=args.boxes,
     )
+    scores = torch.randn(shape, device=device) * 3
+    confidence, pseudo_label = scores.softmax(dim=1).max(dim=1)
+    confident = confidence > confidence.median()
     pixel, plain = 'pixel consistency', 'cross entropy'
     losses = {  # name: (loss, its input, what it is compared with)
         pixel: (lambda prob: pixel_consistency_loss(prob, teacher), student, pixel),
@@ -143,6 +148,17 @@ def main() -> None:
         plain: (lambda output: F.cross_entropy(output, label), logits, plain),
         'boundary relaxation': (
             lambda output: boundary_relaxed_cross_entropy(output, label, args.window_size),
+            logits,
+            plain,
+        ),
+        'pseudo label cross entropy': (
+            lambda output: pseudo_label_cross_entropy(output, pseudo_label, confident),
+            logits,
+            plain,
+        ),
+        'inter-pixel, kl': (lambda output: inter_pixel_loss(output, scores, confident), logits, plain),
+        'inter-pixel, correlation': (
+            lambda output: inter_pixel_loss(output, scores, confident, mode='correlation'),
             logits,
             plain,
         ),

@@ -10,7 +10,7 @@ class MultiView(BaseTransform):
     """Make several views of one image and pack them; the last transform of an unlabelled pipeline.
 
     What was drawn before is shared by the views, so geometry belongs there and the views' own pipelines hold what may
-    differ between pixels that must match.
+    differ between pixels that must match. A CutMix region is shared or the view's own, after where it is drawn.
 
     Required Keys:
 
@@ -35,11 +35,11 @@ class MultiView(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Run each view's pipeline on a copy of the image."""
         packed = dict(inputs={}, data_samples={})
-        maps = dict(valid_map=results.pop('gt_seg_map', None), cutmix_region=results.get('cutmix_region'))
+        valid_map = results.pop('gt_seg_map', None)
         for name, pipeline in self.views.items():
             view = pipeline({**results, 'img': results['img'].copy()})
             sample = self.pack(view)
-            for key, pixels in maps.items():
+            for key, pixels in dict(valid_map=valid_map, cutmix_region=view.get('cutmix_region')).items():
                 if pixels is not None:
                     data = torch.from_numpy(pixels.copy()).long()[None]
                     sample['data_samples'].set_data({key: PixelData(data=data)})

@@ -5,6 +5,7 @@ from functools import wraps
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 _KINDS = {
     'floating': torch.is_floating_point,
@@ -34,6 +35,33 @@ def full_precision(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
             return loss(*map(widen, args), **{name: widen(value) for name, value in kwargs.items()})
 
     return run
+
+
+class _KnownGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, tensor: Tensor, value: Tensor, gradient: Tensor) -> Tensor:
+        ctx.save_for_backward(gradient)
+        return value.clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad_output: Tensor) -> tuple[Tensor, None, None]:
+        (gradient,) = ctx.saved_tensors
+        return grad_output * gradient, None, None
+
+
+def with_gradient(tensor: Tensor, value: Tensor, gradient: Tensor) -> Tensor:
+    """Tie a scalar to the tensor that it was computed from without autograd.
+
+    Args:
+        tensor (Tensor): What the loss is a function of.
+        value (Tensor): The loss, a scalar.
+        gradient (Tensor): Its first derivative, with as many entries as ``tensor``.
+
+    Returns:
+        Tensor: ``value``, differentiable once.
+    """
+    return _KnownGradient.apply(tensor, value, gradient.view_as(tensor))
 
 
 def check_tensor(name: str, tensor: Tensor, kind: str, shape: tuple[int | str, ...]) -> None:
@@ -70,3 +98,17 @@ def check_count(name: str, value: int) -> None:
     """
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ValueError(f"'{name}' must be a positive integer, but is {value!r}")
+
+
+def check_share(name: str, value: float) -> None:
+    """Raise an error unless an argument is a number in [0, 1].
+
+    Args:
+        name (str): The argument.
+        value (float): Its value.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    if not isinstance(value, (int, float)) or not 0 <= value <= 1:
+        raise ValueError(f"'{name}' must be a number in [0, 1], but is {value!r}")

@@ -1,4 +1,6 @@
 from .cutmix_mean_teacher import CutMixMeanTeacher
+from .fixmatch import FixMatch
 from .semi_segmentor import SemiSegmentor
+from .unimatch import UniMatch
 
-__all__ = ['CutMixMeanTeacher', 'SemiSegmentor']
+__all__ = ['CutMixMeanTeacher', 'FixMatch', 'SemiSegmentor', 'UniMatch']

@@ -1,7 +1,8 @@
 from mmseg.registry import MODELS
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..cutmix import cutmix
+from ..losses import ConsistencyLosses
 from ..prediction import Prediction, Target
 from ..views import UnlabeledViews
 from .semi_segmentor import SemiSegmentor
@@ -33,15 +34,14 @@ class CutMixMeanTeacher(SemiSegmentor):
                 dict(type='PixelConsistencyLoss', loss_weight=20.0),
                 dict(type='StructuredConsistencyLoss', loss_weight=3.0),
             ]
-        self.consistency = nn.ModuleList(MODELS.build(loss) for loss in consistency)
+        self.consistency = ConsistencyLosses(consistency)
 
     def student_input(self, views: UnlabeledViews) -> tuple[Tensor, Target]:
         """Mix k images, and the teacher's predictions on them, out of 2k."""
-        target = self.teacher_target(views.weak, views.valid)
-        return cutmix(views.strong, target, views.region)
+        target = self.teacher_target(views.weak)
+        return cutmix(views.strong.image, target, views.strong.region)
 
     def loss_unlabeled(self, views: UnlabeledViews) -> dict[str, Tensor]:
         """Compare the mix of predictions with the prediction of the mix (equations 3, 4 and 10)."""
         image, target = self.student_input(views)
-        student = Prediction(self.seg_logits(self.student, image))
-        return {loss.loss_name: loss(student, target) for loss in self.consistency}
+        return self.consistency(Prediction(self.seg_logits(self.student, image)), target)

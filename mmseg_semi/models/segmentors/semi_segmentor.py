@@ -1,8 +1,9 @@
 import copy
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import chain
+from typing import Any
 
 import torch
 from mmengine.config import ConfigDict
@@ -11,9 +12,10 @@ from mmseg.models.segmentors.base import BaseSegmentor
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only, tree_structure
 
 from ..prediction import Target
-from ..views import UnlabeledViews
+from ..views import UnlabeledViews, View
 
 
 @MODELS.register_module()
@@ -69,6 +71,7 @@ class SemiSegmentor(BaseSegmentor):
         self.ema_teacher = ema_teacher
         self.unsup_start = unsup_start
         self.unsup_rampup = unsup_rampup
+        self._extracts_alike = None  # in training and at test time; known once a joint batch asks
 
     # Training
 
@@ -82,12 +85,19 @@ class SemiSegmentor(BaseSegmentor):
         Returns:
             dict[str, Tensor]: Named losses and log values.
         """
-        losses = self.loss_labeled(inputs['labeled'], data_samples['labeled'])
-        views, weight = self.unlabeled_views(inputs, data_samples), self.unsup_weight()
-        if views is not None and weight > 0:
-            unsupervised = self.loss_unlabeled(views)
-            losses.update({k: weight * v if 'loss' in k else v for k, v in unsupervised.items()})
-        return losses
+        image, samples = inputs['labeled'], data_samples['labeled']
+        weight = self.unsup_weight()
+        views = self.unlabeled_views(inputs, data_samples) if weight > 0 else None
+        if views is None:
+            return self.loss_labeled(image, samples)
+        joining = self.joining_images(views)
+        if joining is None:
+            losses = self.loss_labeled(image, samples)
+        else:
+            features, views.features = self.joint_features(image, joining)
+            with _given_features(self.student, features):
+                losses = self.loss_labeled(image, samples)
+        return {**losses, **weighted(self.loss_unlabeled(views), weight)}
 
     def unlabeled_views(
         self, inputs: dict[str, Tensor], data_samples: dict[str, list[SegDataSample]]
@@ -104,6 +114,49 @@ class SemiSegmentor(BaseSegmentor):
         """Compute a method's losses on unlabelled images; here none."""
         return {}
 
+    def joining_images(self, views: UnlabeledViews) -> Tensor | None:
+        """Name unlabelled images, (B, 3, H, W), that pass the student in one batch with the labelled ones; here none.
+
+        :meth:`loss_unlabeled` then finds their features as ``views.features``.
+        """
+        return None
+
+    def joint_features(self, labeled: Tensor, unlabeled: Tensor) -> tuple[Any, Any]:
+        """Extract the student's features of labelled and unlabelled images in one batch.
+
+        Args:
+            labeled (Tensor): (B, 3, H, W).
+            unlabeled (Tensor): (K, 3, H, W).
+
+        Returns:
+            tuple: What the student's ``extract_feat`` gives, for the labelled images as in training, for the others
+            as at test time. Networks for which the two differ (PIDNet, DDRNet) see the images apart.
+
+        Raises:
+            ValueError: If the images differ in size.
+        """
+        if labeled.shape[1:] != unlabeled.shape[1:]:
+            raise ValueError(
+                f'{type(self).__name__} passes labelled and weakly augmented images in one batch, but they measure '
+                f'{tuple(labeled.shape[2:])} and {tuple(unlabeled.shape[2:])}: use one crop_size for both'
+            )
+        if self._extracts_alike is None:
+            with torch.no_grad(), eval_mode(self.student):
+                at_test = tree_structure(self.student.extract_feat(labeled[:1]))
+                for part in self.student.children():
+                    part.training = True
+                self._extracts_alike = at_test == tree_structure(self.student.extract_feat(labeled[:1]))
+        if not self._extracts_alike:
+            features = self.student.extract_feat(labeled)
+            with _test_outputs(self.student):
+                return features, self.student.extract_feat(unlabeled)
+        features = self.student.extract_feat(torch.cat([labeled, unlabeled]))
+        count = len(labeled)
+        return tuple(
+            tree_map_only(Tensor, lambda feature, part=part: feature[part], features)
+            for part in (slice(count), slice(count, None))
+        )
+
     def unsup_weight(self) -> float:
         """Give the weight of the unsupervised losses at this iteration of the runner, in [0, 1]."""
         elapsed = MessageHub.get_current_instance().get_info('iter', 0) - self.unsup_start
@@ -113,36 +166,36 @@ class SemiSegmentor(BaseSegmentor):
 
     def student_input(self, views: UnlabeledViews) -> tuple[Tensor, Target]:
         """Make the images that the student sees and the targets that it learns from, for losses and pictures."""
-        return views.weak, self.teacher_target(views.weak, views.valid)
+        return views.weak.image, self.teacher_target(views.weak)
 
     @torch.no_grad()
-    def teacher_target(self, image: Tensor, valid: Tensor) -> Target:
+    def teacher_target(self, view: View) -> Target:
         """Predict what the student shall learn.
 
         Args:
-            image (Tensor): (B, 3, H, W).
-            valid (Tensor): (B, H, W) bool, where the prediction may be used.
+            view (View): Images, and where their prediction may be used.
 
         Returns:
             Target: Of image size, with nothing pasted.
         """
         network = self.teacher if self.ema_teacher else self.student
-        with _eval_mode(network):
-            logits = self.seg_logits(network, image)
-        return Target(logits, valid, region=torch.zeros_like(valid, dtype=torch.long))
+        with eval_mode(network):
+            logits = self.seg_logits(network, view.image)
+        return Target(logits, view.valid, region=torch.zeros_like(view.region))
 
-    def seg_logits(self, network: nn.Module, image: Tensor) -> Tensor:
+    def seg_logits(self, network: nn.Module, image: Tensor, features: Any = None) -> Tensor:
         """Run a segmentor as at test time, in its present mode of normalisation and dropout.
 
         Args:
             network (nn.Module): Student or teacher.
             image (Tensor): (B, 3, H, W).
+            features (optional): What ``extract_feat`` gave for these images, to go on from there.
 
         Returns:
             Tensor: (B, C, H, W) logits at image size; a binary head's single channel becomes two.
         """
         metas = [dict(ori_shape=image.shape[2:], img_shape=image.shape[2:], pad_shape=image.shape[2:])] * len(image)
-        with _test_outputs(network):
+        with _test_outputs(network), nullcontext() if features is None else _given_features(network, features):
             logits = network.encode_decode(image, metas)
         return logits if logits.shape[1] > 1 else torch.cat([torch.zeros_like(logits), logits], dim=1)
 
@@ -265,8 +318,14 @@ class SemiSegmentor(BaseSegmentor):
         return self.predictor.encode_decode(inputs, batch_img_metas)
 
 
+def weighted(losses: dict[str, Tensor], weight: float) -> dict[str, Tensor]:
+    """Multiply losses, and leave log values as they are."""
+    return {name: weight * value if 'loss' in name else value for name, value in losses.items()}
+
+
 @contextmanager
-def _eval_mode(network: nn.Module) -> Iterator[None]:
+def eval_mode(network: nn.Module) -> Iterator[None]:
+    """Run a block with a network in eval mode."""
     was_training = network.training
     network.eval()
     try:
@@ -292,3 +351,13 @@ def _test_outputs(network: nn.Module) -> Iterator[None]:
     finally:
         for part, mode in zip(parts, modes, strict=True):
             part.training = mode
+
+
+@contextmanager
+def _given_features(network: nn.Module, features: Any) -> Iterator[None]:
+    """Let a segmentor's own ``loss`` or ``encode_decode``, whatever they do, go on from features that are there."""
+    network.extract_feat = lambda inputs: features
+    try:
+        yield
+    finally:
+        del network.extract_feat

@@ -4,7 +4,7 @@ from conftest import tiny_segmentor
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 
-from mmseg_semi.models import UnlabeledViews
+from mmseg_semi.models import Prediction, UnlabeledViews, View
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def views():
     valid[:, 28:] = False
     region = torch.zeros(4, 32, 32, dtype=torch.long)
     region[:, 4:14, 4:14], region[:, 10:20, 10:18], region[1, 2:8, 20:30] = 1, 2, 3
-    return UnlabeledViews(weak=weak, strong=strong, valid=valid, region=region, data_samples=[])
+    return UnlabeledViews(weak=View(weak, valid, region, []), strong=View(strong, valid, region, []))
 
 
 def reference(model, views):
@@ -43,12 +43,12 @@ def reference(model, views):
     metas = [dict(img_shape=(32, 32), pad_shape=(32, 32))]
     pixel, structured, counted = 0, 0, 0
     for i in range(2):
-        region, pasted = views.region[i], views.region[i] > 0
-        image = torch.where(pasted, views.strong[i + 2], views.strong[i])
-        prob = [model.teacher.encode_decode(views.weak[j][None], metas)[0].softmax(0) for j in (i, i + 2)]
+        region, pasted = views.strong.region[i], views.strong.region[i] > 0
+        image = torch.where(pasted, views.strong.image[i + 2], views.strong.image[i])
+        prob = [model.teacher.encode_decode(views.weak.image[j][None], metas)[0].softmax(0) for j in (i, i + 2)]
         teacher = torch.where(pasted, prob[1], prob[0]).detach()
         student = model.student.encode_decode(image[None], metas)[0].softmax(0)
-        valid = torch.where(pasted, views.valid[i + 2], views.valid[i])
+        valid = torch.where(pasted, views.weak.valid[i + 2], views.weak.valid[i])
         pixel = pixel + ((student - teacher) ** 2).sum(0)[valid].sum()
         counted += valid.sum()
         for n in range(int(region.max()) - 1, int(region.max()) + 1):
@@ -78,8 +78,6 @@ def test_predictions_on_padding_never_count(model, views):
     target = model.student_input(views)[1]
     for loss in model.consistency:
         student = torch.randn(2, 8, 32, 32, requires_grad=True)
-        from mmseg_semi.models import Prediction
-
         value = loss(Prediction(student), target)
         changed = torch.where(target.valid[:, None], student, torch.randn_like(student))
         torch.testing.assert_close(loss(Prediction(changed), target), value)

@@ -2,7 +2,7 @@ import copy
 
 import pytest
 import torch
-from conftest import tiny_segmentor
+from conftest import binary, cascade, knet, pidnet, tiny_segmentor
 from mmengine.logging import MessageHub
 from mmengine.model import revert_sync_batchnorm
 from mmengine.optim import build_optim_wrapper
@@ -10,6 +10,8 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
 from mmseg.registry import MODELS
 from torch import nn
+
+from mmseg_semi.models import View
 
 
 @pytest.fixture(autouse=True)
@@ -21,57 +23,10 @@ def build(method='SemiSegmentor', segmentor=None, **options):
     return MODELS.build(dict(type=method, segmentor=segmentor or tiny_segmentor(), **options))
 
 
-def cascade():
-    segmentor = tiny_segmentor()
-    head = segmentor.pop('decode_head')
-    segmentor.pop('auxiliary_head')
-    ocr = dict(head, type='OCRHead', ocr_channels=8)
-    ocr.pop('num_convs'), ocr.pop('concat_input')
-    return dict(segmentor, type='CascadeEncoderDecoder', num_stages=2, decode_head=[head, ocr])
-
-
-def binary():
-    segmentor = tiny_segmentor()
-    segmentor['decode_head'].update(
-        num_classes=2, out_channels=1, threshold=0.5, loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=True)
-    )
-    segmentor.pop('auxiliary_head')
-    return segmentor
-
-
 def settings(model, cfg):
     """Learning rate and weight decay of every optimised parameter."""
     groups = build_optim_wrapper(model, cfg).optimizer.param_groups
     return {id(p): (group['lr'], group['weight_decay']) for group in groups for p in group['params']}
-
-
-def pidnet():
-    """A segmentor whose backbone and head give three outputs in training and one at test."""
-    norm = dict(type='BN')
-    losses = [dict(type='CrossEntropyLoss'), dict(type='OhemCrossEntropy', thres=0.9, min_kept=100)]
-    losses += [dict(type='BoundaryLoss'), dict(type='OhemCrossEntropy', thres=0.9, min_kept=100)]
-    head = dict(type='PIDHead', in_channels=32, channels=16, num_classes=8, norm_cfg=norm, loss_decode=losses)
-    backbone = dict(type='PIDNet', channels=8, ppm_channels=16, num_stem_blocks=1, num_branch_blocks=1, norm_cfg=norm)
-    return dict(type='EncoderDecoder', backbone=backbone, decode_head=dict(head, align_corners=True), test_cfg={})
-
-
-def knet():
-    """A segmentor whose head is a list of heads, the outputs of which are all trained on."""
-    segmentor = tiny_segmentor()
-    update = dict(
-        type='KernelUpdateHead', num_classes=8, num_heads=2, num_mask_fcs=1, feedforward_channels=16, in_channels=8,
-        out_channels=8, conv_kernel_size=1, ffn_act_cfg=dict(type='ReLU', inplace=True), num_ffn_fcs=2,
-        with_ffn=True, feat_transform_cfg=dict(conv_cfg=dict(type='Conv2d'), act_cfg=None),
-        kernel_updator_cfg=dict(
-            type='KernelUpdator', in_channels=8, feat_channels=8, out_channels=8, act_cfg=dict(type='ReLU'),
-            norm_cfg=dict(type='LN'),
-        ),
-    )  # fmt: skip
-    generate = segmentor.pop('decode_head')
-    head = dict(
-        type='IterativeDecodeHead', num_stages=2, kernel_update_head=[update] * 2, kernel_generate_head=generate
-    )
-    return dict(segmentor, decode_head=head)
 
 
 @pytest.mark.parametrize('paramwise', [
@@ -212,7 +167,8 @@ def test_targets_of_the_student_itself_leave_its_batch_statistics_alone():
     model = build(ema_teacher=False).train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     image = torch.rand(2, 3, 32, 32)
-    target = model.teacher_target(image, torch.ones(2, 32, 32, dtype=torch.bool))
+    valid = torch.ones(2, 32, 32, dtype=torch.bool)
+    target = model.teacher_target(View(image, valid, region=valid.long(), data_samples=[]))
     assert not target.logits.requires_grad
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
     assert model.student.backbone.training

@@ -2,7 +2,7 @@ _base_ = [
     '../_base_/models/deeplabv3plus_efficientnet-lite0.py',
     '../_base_/datasets/semi_camvid.py',
     '../_base_/methods/supervised.py',
-    '../_base_/schedules/schedule_500.py',
+    '../_base_/schedules/schedule_1k.py',
     '../_base_/default_runtime.py',
 ]
 segmentor = _base_.model
@@ -12,4 +12,4 @@ segmentor.auxiliary_head.num_classes = 11
 model = dict(_delete_=True, segmentor=segmentor, **_base_.method)
 train_dataloader = dict(batch_size=4, sampler=dict(batch_size=4, source_ratio=[4]), dataset=dict(unlabeled=None))
 # The teacher must keep up with so short a schedule.
-default_hooks = dict(mean_teacher=dict(momentum=0.03, warmup=True))
+default_hooks = dict(mean_teacher=dict(momentum=0.02, warmup=True))

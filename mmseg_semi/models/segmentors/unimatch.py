@@ -1,0 +1,58 @@
+import torch
+import torch.nn.functional as F
+from mmseg.registry import MODELS
+from torch import Tensor
+from torch.utils._pytree import tree_map_only
+
+from ..cutmix import cutmix
+from ..prediction import Prediction, Target
+from ..views import UnlabeledViews
+from .fixmatch import FixMatch
+from .semi_segmentor import weighted
+
+
+@MODELS.register_module()
+class UniMatch(FixMatch):
+    """FixMatch with two strong views and one stream of perturbed features.
+
+    `Yang et al., Revisiting Weak-to-Strong Consistency in Semi-Supervised Semantic Segmentation, CVPR 2023
+    <https://arxiv.org/abs/2208.09910>`_: the loss is (L_x + L_s1 / 4 + L_s2 / 4 + L_fp / 2) / 2. Each strong view has
+    its own boxes; in the perturbed stream half of the channels of every feature of the weak images is dropped.
+
+    Views: ``weak``, ``strong1`` and ``strong2``, with the same geometry.
+
+    Args:
+        *args, **kwargs: See :class:`FixMatch`.
+    """
+
+    def joining_images(self, views: UnlabeledViews) -> Tensor:
+        """Let the weak images pass with the labelled ones: their features are to be perturbed."""
+        return self.base_images(views)
+
+    def student_input(self, views: UnlabeledViews) -> tuple[Tensor, Target]:
+        """Mix k images of the first strong view, and their pseudo labels, out of 2k."""
+        return cutmix(views.strong1.image, self.pseudo_label(views), views.strong1.region)
+
+    def loss_unlabeled(self, views: UnlabeledViews) -> dict[str, Tensor]:
+        """Compute (L_s1 / 4 + L_s2 / 4 + L_fp / 2) / 2."""
+        target = self.pseudo_label(views)
+        weak = self.base_images(views)
+        (image1, target1), (image2, target2) = (
+            cutmix(view.image, target, view.region) for view in (views.strong1, views.strong2)
+        )
+        strong1, strong2 = self.seg_logits(self.student, torch.cat([image1, image2])).chunk(2)
+        perturbed = self.seg_logits(self.student, weak, tree_map_only(Tensor, _drop_channels, views.features))
+        streams = dict(
+            s1=(strong1, target1, 1 / 8),
+            s2=(strong2, target2, 1 / 8),
+            fp=(perturbed, target[: len(weak)], 1 / 4),
+        )
+        losses = {}
+        for name, (logits, stream_target, weight) in streams.items():
+            stream = self.consistency(Prediction(logits), stream_target)
+            losses.update({f'{name}.{key}': value for key, value in weighted(stream, weight).items()})
+        return {**losses, **self.statistics(target1)}
+
+
+def _drop_channels(feature: Tensor) -> Tensor:
+    return F.dropout2d(feature, 0.5) if feature.dim() == 4 else F.dropout(feature, 0.5)
