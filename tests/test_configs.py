@@ -12,7 +12,7 @@ import mmseg_semi  # noqa: F401
 
 ROOT = Path(__file__).parents[1] / 'configs'
 LEAVES = sorted(path for path in ROOT.glob('*/*.py') if path.parent.name != '_base_')
-TWINS = {path: path.parents[1] / 'supervised' for path in LEAVES if path.parent.name == 'structured_consistency'}
+TWINS = {path: path.parents[1] / 'supervised' for path in LEAVES if path.parent.name != 'supervised'}
 NAME = re.compile(
     r'(?P<method>[a-z-]+)_(?P<model>[a-z0-9]+)_(?P<backbone>[a-z0-9-]+)_(?P<gpus>\d+)xb(?P<batch>\d+)-'
     r'(?P<schedule>\d+k?)_(?P<dataset>[a-z0-9]+)-(?P<split>[a-z0-9_]+)-(?P<crop>\d+x\d+)'
@@ -29,7 +29,7 @@ def build_network(cfg):
 
 def parts(cfg):
     dataset = cfg.train_dataloader.dataset
-    return {name: part for name, part in (('labeled', dataset.labeled), ('unlabeled', dataset.unlabeled)) if part}
+    return {name: part for name, part in dataset.items() if name != 'type' and part}
 
 
 def crops(cfg):
@@ -40,7 +40,7 @@ def crops(cfg):
 def test_the_name_states_method_network_batch_schedule_data_and_crop(path):
     cfg, name = Config.fromfile(path), NAME.fullmatch(path.stem)
     assert name, path.stem
-    assert name['method'] == path.parent.name.replace('_', '-')
+    assert name['method'].startswith(path.parent.name.replace('_', '-'))
     assert cfg.train_dataloader.batch_size == cfg.train_dataloader.sampler.batch_size == int(name['batch'])
     assert int(name['batch']) % sum(cfg.train_dataloader.sampler.source_ratio) == 0
     assert len(cfg.train_dataloader.sampler.source_ratio) == len(parts(cfg))
@@ -93,13 +93,15 @@ def test_every_pipeline_hook_loop_and_schedule_builds(path):
 def test_its_supervised_twin_differs_in_nothing_but_the_unlabelled_images(path):
     cfg, name = Config.fromfile(path), NAME.fullmatch(path.stem)
     ratio = cfg.train_dataloader.sampler.source_ratio
-    labeled = int(name['batch']) * ratio[0] // sum(ratio)
+    count = int(name['batch']) * ratio[0] // sum(ratio)
     start, end = path.stem.index('_'), path.stem.index('xb')
-    stem = f'supervised{path.stem[start:end]}xb{labeled}-{path.stem[path.stem.index("-", end) + 1 :]}'
+    stem = f'supervised{path.stem[start:end]}xb{count}-{path.stem[path.stem.index("-", end) + 1 :]}'
     twin = Config.fromfile(TWINS[path] / f'{stem}.py')
     assert twin.model.type == 'SemiSegmentor'
     assert twin.train_dataloader.dataset.get('unlabeled') is None
-    assert twin.train_dataloader.dataset.labeled == cfg.train_dataloader.dataset.labeled
+    labeled = [c.train_dataloader.dataset.labeled for c in (twin, cfg)]
+    assert Path(labeled[0].pop('ann_file')).resolve() == Path(labeled[1].pop('ann_file')).resolve()
+    assert labeled[0] == labeled[1]
     assert twin.model.segmentor == cfg.model.segmentor
     for key in ('optim_wrapper', 'param_scheduler', 'train_cfg', 'val_dataloader', 'default_hooks', 'tta_pipeline'):
         assert twin[key] == cfg[key], key

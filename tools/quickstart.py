@@ -59,11 +59,8 @@ def train(config: Path, title: str, data_root: Path, work_dir: Path, seed: int, 
     cfg.randomness.seed = seed
     cfg.log_level = 'ERROR'
     cfg.visualizer.name = work_dir.name
-    for part in (
-        cfg.train_dataloader.dataset.labeled,
-        cfg.train_dataloader.dataset.unlabeled,
-        cfg.val_dataloader.dataset,
-    ):
+    dataset = cfg.train_dataloader.dataset
+    for part in (dataset.labeled, dataset.get('unlabeled'), cfg.val_dataloader.dataset):
         if part is not None:
             part.data_root = str(data_root)
     if iterations:

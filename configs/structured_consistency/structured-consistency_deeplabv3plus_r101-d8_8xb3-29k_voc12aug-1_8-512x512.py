@@ -1,2 +1,10 @@
-_base_ = './structured-consistency_deeplabv3plus_r50-d8_8xb3-29k_voc12aug-1_8-512x512.py'
-model = dict(segmentor=dict(pretrained='open-mmlab://resnet101_v1c', backbone=dict(depth=101)))
+_base_ = [
+    '../supervised/supervised_deeplabv3plus_r101-d8_8xb1-29k_voc12aug-1_8-512x512.py',
+    '../_base_/methods/structured_consistency.py',
+]
+model = dict(_delete_=True, segmentor=_base_.model.segmentor, **_base_.method)
+train_dataloader = dict(
+    batch_size=3,
+    sampler=dict(batch_size=3, source_ratio=[1, 2]),
+    dataset=dict(unlabeled=dict(**_base_.unlabeled, pipeline=[*_base_.unlabeled_pipeline, *_base_.views])),
+)

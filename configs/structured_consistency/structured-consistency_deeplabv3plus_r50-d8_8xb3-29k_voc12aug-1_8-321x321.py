@@ -1,7 +1,10 @@
-_base_ = './structured-consistency_deeplabv3plus_r50-d8_8xb3-29k_voc12aug-1_8-512x512.py'
-crop_size = (321, 321)
-data_preprocessor = dict(size=crop_size)
-model = dict(segmentor=dict(data_preprocessor=data_preprocessor))
-train_dataloader = _base_.train_dataloader
-train_dataloader.dataset.labeled.pipeline[3].crop_size = crop_size
-train_dataloader.dataset.unlabeled.pipeline[2].crop_size = crop_size
+_base_ = [
+    '../supervised/supervised_deeplabv3plus_r50-d8_8xb1-29k_voc12aug-1_8-321x321.py',
+    '../_base_/methods/structured_consistency.py',
+]
+model = dict(_delete_=True, segmentor=_base_.model.segmentor, **_base_.method)
+train_dataloader = dict(
+    batch_size=3,
+    sampler=dict(batch_size=3, source_ratio=[1, 2]),
+    dataset=dict(unlabeled=dict(**_base_.unlabeled, pipeline=[*_base_.unlabeled_pipeline, *_base_.views])),
+)

@@ -1,14 +1,10 @@
 _base_ = [
-    'mmseg::_base_/models/deeplabv3plus_r50-d8.py',
-    '../_base_/datasets/semi_voc.py',
+    '../supervised/supervised_deeplabv3plus_r50-d8_8xb1-29k_voc12aug-1_8-512x512.py',
     '../_base_/methods/structured_consistency.py',
-    '../_base_/schedules/schedule_175e.py',
-    '../_base_/default_runtime.py',
 ]
-data_preprocessor = dict(size=_base_.crop_size)
-segmentor = _base_.model
-segmentor.data_preprocessor.size = _base_.crop_size
-segmentor.decode_head.num_classes = 21
-segmentor.auxiliary_head.num_classes = 21
-model = dict(_delete_=True, segmentor=segmentor, **_base_.method)
-train_cfg = dict(max_iters=28941)  # 1323 labelled images
+model = dict(_delete_=True, segmentor=_base_.model.segmentor, **_base_.method)
+train_dataloader = dict(
+    batch_size=3,
+    sampler=dict(batch_size=3, source_ratio=[1, 2]),
+    dataset=dict(unlabeled=dict(**_base_.unlabeled, pipeline=[*_base_.unlabeled_pipeline, *_base_.views])),
+)

@@ -1,8 +1,10 @@
-_base_ = './structured-consistency_deeplabv3plus_r50-d8_8xb3-29k_voc12aug-1_8-512x512.py'
+_base_ = [
+    '../supervised/supervised_deeplabv3plus_r50-d8_8xb1-58k_voc12aug-1_4-512x512.py',
+    '../_base_/methods/structured_consistency.py',
+]
+model = dict(_delete_=True, segmentor=_base_.model.segmentor, **_base_.method)
 train_dataloader = dict(
-    dataset=dict(
-        labeled=dict(ann_file='splits/1_4/labeled.txt'),
-        unlabeled=dict(ann_file='splits/1_4/unlabeled.txt'),
-    )
+    batch_size=3,
+    sampler=dict(batch_size=3, source_ratio=[1, 2]),
+    dataset=dict(unlabeled=dict(**_base_.unlabeled, pipeline=[*_base_.unlabeled_pipeline, *_base_.views])),
 )
-train_cfg = dict(max_iters=57882)  # 2646 labelled images

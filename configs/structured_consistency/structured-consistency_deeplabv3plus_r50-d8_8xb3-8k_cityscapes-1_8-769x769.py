@@ -1,17 +1,10 @@
 _base_ = [
-    'mmseg::_base_/models/deeplabv3plus_r50-d8.py',
-    '../_base_/datasets/semi_cityscapes.py',
+    '../supervised/supervised_deeplabv3plus_r50-d8_8xb1-8k_cityscapes-1_8-769x769.py',
     '../_base_/methods/structured_consistency.py',
-    '../_base_/schedules/schedule_175e.py',
-    '../_base_/default_runtime.py',
 ]
-data_preprocessor = dict(size=_base_.crop_size)
-segmentor = _base_.model
-segmentor.data_preprocessor.size = _base_.crop_size
-relaxed = dict(type='BoundaryRelaxedCrossEntropyLoss', window_size=3)
-segmentor.decode_head.align_corners = segmentor.auxiliary_head.align_corners = True
-segmentor.decode_head.loss_decode = dict(**relaxed, loss_weight=1.0)
-segmentor.auxiliary_head.loss_decode = dict(**relaxed, loss_weight=0.4)
-segmentor.test_cfg = dict(mode='slide', crop_size=_base_.crop_size, stride=(513, 513))
-model = dict(_delete_=True, segmentor=segmentor, **_base_.method)
-train_cfg = dict(max_iters=8138)  # 372 labelled images
+model = dict(_delete_=True, segmentor=_base_.model.segmentor, **_base_.method)
+train_dataloader = dict(
+    batch_size=3,
+    sampler=dict(batch_size=3, source_ratio=[1, 2]),
+    dataset=dict(unlabeled=dict(**_base_.unlabeled, pipeline=[*_base_.unlabeled_pipeline, *_base_.views])),
+)

@@ -1,2 +1,10 @@
-_base_ = './structured-consistency_pspnet_r50-d8_8xb3-8k_cityscapes-1_8-769x769.py'
-model = dict(segmentor=dict(pretrained='open-mmlab://resnet101_v1c', backbone=dict(depth=101)))
+_base_ = [
+    '../supervised/supervised_pspnet_r101-d8_8xb1-8k_cityscapes-1_8-769x769.py',
+    '../_base_/methods/structured_consistency.py',
+]
+model = dict(_delete_=True, segmentor=_base_.model.segmentor, **_base_.method)
+train_dataloader = dict(
+    batch_size=3,
+    sampler=dict(batch_size=3, source_ratio=[1, 2]),
+    dataset=dict(unlabeled=dict(**_base_.unlabeled, pipeline=[*_base_.unlabeled_pipeline, *_base_.views])),
+)

@@ -1,5 +1,4 @@
-_base_ = (
-    '../structured_consistency/structured-consistency_deeplabv3plus_efficientnet-lite0_1xb8-1k_camvid-1_4-160x160.py'
-)
-model = dict(_delete_=True, type='SemiSegmentor', segmentor=_base_.model.segmentor)
-train_dataloader = dict(batch_size=4, sampler=dict(batch_size=4, source_ratio=[1]), dataset=dict(unlabeled=None))
+_base_ = './supervised_deeplabv3plus_efficientnet-lite0_1xb4-1k_camvid-1_8-160x160.py'
+splits = '{{ fileDirname }}/../_base_/datasets/splits/camvid/1_4/'
+train_dataloader = dict(dataset=dict(labeled=dict(ann_file=splits + 'labeled.txt')))
+unlabeled = dict(ann_file=splits + 'unlabeled.txt')

@@ -1,7 +1,6 @@
 _base_ = [
     '../_base_/models/deeplabv3plus_r18-slim.py',
     '../_base_/datasets/semi_scenes.py',
-    '../_base_/methods/supervised.py',
     '../_base_/schedules/schedule_800.py',
     '../_base_/tta.py',
     '../_base_/default_runtime.py',
@@ -9,7 +8,6 @@ _base_ = [
 segmentor = _base_.model
 segmentor.data_preprocessor.size = _base_.crop_size
 segmentor.decode_head.num_classes = 8
-model = dict(_delete_=True, segmentor=segmentor, **_base_.method)
-train_dataloader = dict(batch_size=4, sampler=dict(batch_size=4, source_ratio=[4]), dataset=dict(unlabeled=None))
+model = dict(_delete_=True, type='SemiSegmentor', segmentor=segmentor)
 # The teacher must keep up with so short a schedule.
 default_hooks = dict(mean_teacher=dict(momentum=0.02, warmup=True))

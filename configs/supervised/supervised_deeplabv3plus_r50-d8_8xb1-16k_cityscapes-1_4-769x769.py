@@ -1,3 +1,4 @@
-_base_ = '../structured_consistency/structured-consistency_deeplabv3plus_r50-d8_8xb3-16k_cityscapes-1_4-769x769.py'
-model = dict(_delete_=True, type='SemiSegmentor', segmentor=_base_.model.segmentor)
-train_dataloader = dict(batch_size=1, sampler=dict(batch_size=1, source_ratio=[1]), dataset=dict(unlabeled=None))
+_base_ = './supervised_deeplabv3plus_r50-d8_8xb1-8k_cityscapes-1_8-769x769.py'
+train_dataloader = dict(dataset=dict(labeled=dict(ann_file='splits/1_4/labeled.txt')))
+unlabeled = dict(ann_file='splits/1_4/unlabeled.txt')
+train_cfg = dict(max_iters=16275)  # 744 labelled images

@@ -1,3 +1,8 @@
-_base_ = '../structured_consistency/structured-consistency_deeplabv3plus_r50-d8_8xb3-29k_voc12aug-1_8-321x321.py'
-model = dict(_delete_=True, type='SemiSegmentor', segmentor=_base_.model.segmentor)
-train_dataloader = dict(batch_size=1, sampler=dict(batch_size=1, source_ratio=[1]), dataset=dict(unlabeled=None))
+_base_ = './supervised_deeplabv3plus_r50-d8_8xb1-29k_voc12aug-1_8-512x512.py'
+crop_size = (321, 321)
+data_preprocessor = dict(size=crop_size)
+model = dict(segmentor=dict(data_preprocessor=data_preprocessor))
+train_dataloader = _base_.train_dataloader
+train_dataloader.dataset.labeled.pipeline[3].crop_size = crop_size
+unlabeled_pipeline = _base_.unlabeled_pipeline
+unlabeled_pipeline[2].crop_size = crop_size

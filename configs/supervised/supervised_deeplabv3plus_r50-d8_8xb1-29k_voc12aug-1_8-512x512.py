@@ -1,3 +1,13 @@
-_base_ = '../structured_consistency/structured-consistency_deeplabv3plus_r50-d8_8xb3-29k_voc12aug-1_8-512x512.py'
-model = dict(_delete_=True, type='SemiSegmentor', segmentor=_base_.model.segmentor)
-train_dataloader = dict(batch_size=1, sampler=dict(batch_size=1, source_ratio=[1]), dataset=dict(unlabeled=None))
+_base_ = [
+    'mmseg::_base_/models/deeplabv3plus_r50-d8.py',
+    '../_base_/datasets/semi_voc.py',
+    '../_base_/schedules/schedule_175e.py',
+    '../_base_/default_runtime.py',
+]
+data_preprocessor = dict(size=_base_.crop_size)
+segmentor = _base_.model
+segmentor.data_preprocessor.size = _base_.crop_size
+segmentor.decode_head.num_classes = 21
+segmentor.auxiliary_head.num_classes = 21
+model = dict(_delete_=True, type='SemiSegmentor', segmentor=segmentor)
+train_cfg = dict(max_iters=28941)  # 1323 labelled images

@@ -1,3 +1,2 @@
-_base_ = '../structured_consistency/structured-consistency_pspnet_r101-d8_8xb3-29k_voc12aug-1_8-512x512.py'
-model = dict(_delete_=True, type='SemiSegmentor', segmentor=_base_.model.segmentor)
-train_dataloader = dict(batch_size=1, sampler=dict(batch_size=1, source_ratio=[1]), dataset=dict(unlabeled=None))
+_base_ = './supervised_pspnet_r50-d8_8xb1-29k_voc12aug-1_8-512x512.py'
+model = dict(segmentor=dict(pretrained='open-mmlab://resnet101_v1c', backbone=dict(depth=101)))

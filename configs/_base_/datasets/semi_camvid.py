@@ -17,17 +17,7 @@ labeled_pipeline = [
     dict(type='PhotoMetricDistortion'),
     dict(type='PackSegInputs'),
 ]
-unlabeled_pipeline = [
-    dict(type='LoadUnlabeledImage'),
-    *geometry,
-    # Fewer boxes than the paper's 32, which would be some ten pixels wide in crops this small.
-    dict(type='RandomCutMixRegion', num_boxes=4, area=0.5),
-    dict(
-        type='MultiView',
-        weak=[],
-        strong=[dict(type='StrongPhotometric', brightness=0.3, contrast=0.3, saturation=0.3, hue=0.1, gray_prob=0.1)],
-    ),
-]
+unlabeled_pipeline = [dict(type='LoadUnlabeledImage'), *geometry]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='Resize', scale=img_scale, keep_ratio=True),
@@ -44,20 +34,20 @@ labeled = dict(
     ann_file=splits + 'labeled.txt',
     pipeline=labeled_pipeline,
 )
+# What a method adds to the training data, with its own views.
 unlabeled = dict(
     type='UnlabeledDataset',
     data_root=data_root,
     data_prefix=dict(img_path='images/train'),
     ann_file=splits + 'unlabeled.txt',
-    pipeline=unlabeled_pipeline,
 )
 train_dataloader = dict(
-    batch_size=8,
+    batch_size=4,
     num_workers=2,
     persistent_workers=True,
-    sampler=dict(type='SemiSampler', batch_size=8, source_ratio=[4, 4]),
+    sampler=dict(type='SemiSampler', batch_size=4, source_ratio=[1]),
     collate_fn=dict(type='semi_collate'),
-    dataset=dict(type='SemiDataset', labeled=labeled, unlabeled=unlabeled),
+    dataset=dict(type='SemiDataset', labeled=labeled),
 )
 val_dataloader = dict(
     batch_size=1,

@@ -15,18 +15,7 @@ labeled_pipeline = [
     dict(type='PhotoMetricDistortion'),
     dict(type='PackSegInputs'),
 ]
-unlabeled_pipeline = [
-    dict(type='LoadUnlabeledImage'),
-    *geometry,
-    # Two boxes instead of the paper's 32, which would be a few pixels wide here, and mild colours, since they tell
-    # these classes apart.
-    dict(type='RandomCutMixRegion', num_boxes=2, area=0.5),
-    dict(
-        type='MultiView',
-        weak=[],
-        strong=[dict(type='StrongPhotometric', brightness=0.2, contrast=0.2, saturation=0.2, hue=0.03, gray_prob=0)],
-    ),
-]
+unlabeled_pipeline = [dict(type='LoadUnlabeledImage'), *geometry]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations'),
@@ -40,20 +29,20 @@ labeled = dict(
     ann_file='splits/labeled.txt',
     pipeline=labeled_pipeline,
 )
+# What a method adds to the training data, with its own views.
 unlabeled = dict(
     type='UnlabeledDataset',
     data_root=data_root,
     data_prefix=dict(img_path='images/train'),
     ann_file='splits/unlabeled.txt',
-    pipeline=unlabeled_pipeline,
 )
 train_dataloader = dict(
-    batch_size=8,
+    batch_size=4,
     num_workers=1,
     persistent_workers=True,
-    sampler=dict(type='SemiSampler', batch_size=8, source_ratio=[4, 4]),
+    sampler=dict(type='SemiSampler', batch_size=4, source_ratio=[1]),
     collate_fn=dict(type='semi_collate'),
-    dataset=dict(type='SemiDataset', labeled=labeled, unlabeled=unlabeled),
+    dataset=dict(type='SemiDataset', labeled=labeled),
 )
 val_dataloader = dict(
     batch_size=4,

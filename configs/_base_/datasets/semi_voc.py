@@ -23,14 +23,7 @@ labeled_pipeline = [
     dict(type='PhotoMetricDistortion'),
     dict(type='PackSegInputs'),
 ]
-# Teacher and student see the same views, but for CutMix.
-unlabeled_pipeline = [
-    dict(type='LoadUnlabeledImage'),
-    *geometry,
-    dict(type='PhotoMetricDistortion'),
-    dict(type='RandomCutMixRegion', num_boxes=32, area=0.5),
-    dict(type='MultiView', weak=[], strong=[]),
-]
+unlabeled_pipeline = [dict(type='LoadUnlabeledImage'), *geometry]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='Resize', scale=img_scale, keep_ratio=True),
@@ -47,21 +40,20 @@ labeled = dict(
     ann_file='splits/1_8/labeled.txt',
     pipeline=labeled_pipeline,
 )
+# What a method adds to the training data, with its own views.
 unlabeled = dict(
     type='UnlabeledDataset',
     data_root=data_root,
     data_prefix=dict(img_path='JPEGImages'),
     ann_file='splits/1_8/unlabeled.txt',
-    pipeline=unlabeled_pipeline,
 )
-# One labelled image and one unlabelled pair on each GPU.
 train_dataloader = dict(
-    batch_size=3,
+    batch_size=1,
     num_workers=4,
     persistent_workers=True,
-    sampler=dict(type='SemiSampler', batch_size=3, source_ratio=[1, 2]),
+    sampler=dict(type='SemiSampler', batch_size=1, source_ratio=[1]),
     collate_fn=dict(type='semi_collate'),
-    dataset=dict(type='SemiDataset', labeled=labeled, unlabeled=unlabeled),
+    dataset=dict(type='SemiDataset', labeled=labeled),
 )
 val_dataloader = dict(
     batch_size=1,

@@ -6,3 +6,9 @@ method = dict(
         dict(type='StructuredConsistencyLoss', num_boxes=16, num_pairs=9000, loss_weight=3.0),
     ],
 )
+# Teacher and student see the same image, but for the boxes.
+views = [
+    dict(type='PhotoMetricDistortion'),
+    dict(type='RandomCutMixRegion', num_boxes=32, area=0.5),
+    dict(type='MultiView', weak=[], strong=[]),
+]

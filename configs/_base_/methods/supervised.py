@@ -1,1 +1,0 @@
-method = dict(type='SemiSegmentor')
