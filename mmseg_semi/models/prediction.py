@@ -69,6 +69,29 @@ class Target(Prediction):
         """Tell which valid pixels are at least so sure, (B, H, W) bool."""
         return self.valid & (self.confidence >= threshold)
 
+    def statistics(self, threshold: float, true_label: Tensor) -> dict[str, Tensor]:
+        """Tell what the pseudo labels are worth, for the log.
+
+        Args:
+            threshold (float): Confidence from which a pixel counts.
+            true_label (Tensor): (B, H, W) int64, 255 where it is not known.
+
+        Returns:
+            dict[str, Tensor]: ``mask_ratio``, the share of valid pixels that count, their mean ``confidence``, and,
+            where some true label is known, ``pseudo_label_accuracy`` of the pixels that count.
+        """
+        confident, valid = self.confident(threshold), self.valid.sum().clamp(min=1)
+        statistics = dict(
+            mask_ratio=confident.sum() / valid,
+            confidence=torch.where(self.valid, self.confidence, 0).sum() / valid,
+        )
+        known = true_label != 255
+        if known.any():
+            judged = confident & known
+            right = (self.label == true_label) & judged
+            statistics['pseudo_label_accuracy'] = right.sum() / judged.sum().clamp(min=1)
+        return statistics
+
     def __getitem__(self, images: slice) -> 'Target':
         """Take some images of the batch."""
         return Target(self.logits[images], self.valid[images], self.region[images])

@@ -14,23 +14,32 @@ class View:
         image (Tensor): (B, 3, H, W).
         valid (Tensor): (B, H, W) bool, False on padding and filled corners.
         region (Tensor): (B, H, W) int64, where a partner image is to be pasted: n for the n-th box, 0 elsewhere.
+        true_label (Tensor): (B, H, W) int64, for the log alone; 255 where it is not known, as it is everywhere unless
+            the pipeline was asked for it.
         data_samples (list[SegDataSample]): One an image.
     """
 
     image: Tensor
     valid: Tensor
     region: Tensor
+    true_label: Tensor
     data_samples: list[SegDataSample]
 
     @classmethod
     def gather(cls, image: Tensor, data_samples: list[SegDataSample]) -> 'View':
         """Collect what travels with the data samples of a view."""
 
-        def stack(key: str) -> Tensor:
-            blank = image.new_zeros(1, *image.shape[-2:])
+        def stack(key: str, default: int = 0) -> Tensor:
+            blank = torch.full((1, *image.shape[-2:]), default, device=image.device)
             return torch.cat([sample.get(key).data if key in sample else blank for sample in data_samples])
 
-        return cls(image, stack('valid_map') == 0, stack('cutmix_region').long(), data_samples)
+        return cls(
+            image,
+            valid=stack('valid_map') == 0,
+            region=stack('cutmix_region'),
+            true_label=stack('true_label', default=255),
+            data_samples=data_samples,
+        )
 
 
 class UnlabeledViews(SimpleNamespace):

@@ -16,6 +16,7 @@ class MultiView(BaseTransform):
 
     - img, img_shape, ori_shape, img_path
     - gt_seg_map (optional): as :class:`LoadUnlabeledImage` makes it, packed as ``valid_map``
+    - true_seg_map (optional): likewise, packed as ``true_label``
     - cutmix_region (optional)
 
     Args:
@@ -35,11 +36,11 @@ class MultiView(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Run each view's pipeline on a copy of the image."""
         packed = dict(inputs={}, data_samples={})
-        valid_map = results.pop('gt_seg_map', None)
+        shared = dict(valid_map=results.pop('gt_seg_map', None), true_label=results.pop('true_seg_map', None))
         for name, pipeline in self.views.items():
             view = pipeline({**results, 'img': results['img'].copy()})
             sample = self.pack(view)
-            for key, pixels in dict(valid_map=valid_map, cutmix_region=view.get('cutmix_region')).items():
+            for key, pixels in dict(shared, cutmix_region=view.get('cutmix_region')).items():
                 if pixels is not None:
                     data = torch.from_numpy(pixels.copy()).long()[None]
                     sample['data_samples'].set_data({key: PixelData(data=data)})

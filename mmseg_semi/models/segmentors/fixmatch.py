@@ -21,7 +21,7 @@ class FixMatch(SemiSegmentor):
 
     Views: ``weak`` for the pseudo label, ``strong`` for the student, with the same geometry.
 
-    Logs: ``mask_ratio``, the share of valid pixels that are confident, and their mean ``confidence``.
+    Logs: see :meth:`Target.statistics`.
 
     Args:
         consistency (list[dict], optional): Losses of a student's :class:`Prediction` and a :class:`Target`. Defaults to
@@ -37,6 +37,7 @@ class FixMatch(SemiSegmentor):
         if consistency is None:
             consistency = [dict(type='PseudoLabelCrossEntropyLoss', threshold=0.95)]
         self.consistency = ConsistencyLosses(consistency)
+        self.threshold = max((getattr(loss, 'threshold', 0.0) for loss in self.consistency), default=0.0)
 
     def loss_labeled(self, image: Tensor, data_samples: list[SegDataSample]) -> dict[str, Tensor]:
         """Compute L_x / 2."""
@@ -57,9 +58,10 @@ class FixMatch(SemiSegmentor):
 
     def loss_unlabeled(self, views: UnlabeledViews) -> dict[str, Tensor]:
         """Compute L_s / 2."""
-        image, target = self.student_input(views)
-        student = Prediction(self.seg_logits(self.student, image))
-        return {**weighted(self.consistency(student, target), 0.5), **self.statistics(target)}
+        target = self.pseudo_label(views)
+        image, mixed = cutmix(views.strong.image, target, views.strong.region)
+        losses = self.consistency(Prediction(self.seg_logits(self.student, image)), mixed)
+        return {**weighted(losses, 0.5), **target.statistics(self.threshold, views.weak.true_label)}
 
     @torch.no_grad()
     def pseudo_label(self, views: UnlabeledViews) -> Target:
@@ -70,12 +72,3 @@ class FixMatch(SemiSegmentor):
         with eval_mode(self.student):
             partner = self.seg_logits(self.student, views.weak.image[len(base) :])
         return Target(torch.cat([base, partner]), views.weak.valid, region=torch.zeros_like(views.weak.region))
-
-    def statistics(self, target: Target) -> dict[str, Tensor]:
-        """Tell how many pixels count, for the log."""
-        threshold = max((getattr(loss, 'threshold', 0.0) for loss in self.consistency), default=0.0)
-        valid = target.valid.sum().clamp(min=1)
-        return dict(
-            mask_ratio=target.confident(threshold).sum() / valid,
-            confidence=torch.where(target.valid, target.confidence, 0).sum() / valid,
-        )

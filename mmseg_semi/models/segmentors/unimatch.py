@@ -51,7 +51,7 @@ class UniMatch(FixMatch):
         for name, (logits, stream_target, weight) in streams.items():
             stream = self.consistency(Prediction(logits), stream_target)
             losses.update({f'{name}.{key}': value for key, value in weighted(stream, weight).items()})
-        return {**losses, **self.statistics(target1)}
+        return {**losses, **target.statistics(self.threshold, views.weak.true_label)}
 
 
 def _drop_channels(feature: Tensor) -> Tensor:

@@ -35,7 +35,8 @@ def views():
     valid[:, 28:] = False
     region = torch.zeros(4, 32, 32, dtype=torch.long)
     region[:, 4:14, 4:14], region[:, 10:20, 10:18], region[1, 2:8, 20:30] = 1, 2, 3
-    return UnlabeledViews(weak=View(weak, valid, region, []), strong=View(strong, valid, region, []))
+    unknown = torch.full_like(region, 255)
+    return UnlabeledViews(weak=View(weak, valid, region, unknown, []), strong=View(strong, valid, region, unknown, []))
 
 
 def reference(model, views):

@@ -163,15 +163,19 @@ def test_the_teacher_labels_all_weak_images_alike_if_asked(method):
 
 
 def test_statistics_tell_the_share_of_confident_pixels_and_their_confidence():
-    model = build('FixMatch', consistency=[dict(type='PseudoLabelCrossEntropyLoss', threshold=0.9)])
     logits = torch.zeros(1, 8, 2, 4)
     logits[0, 3, 0] = 9.0
     valid = torch.ones(1, 2, 4, dtype=torch.bool)
     valid[0, :, 3] = False
-    statistics = model.statistics(Target(logits, valid, region=valid.long()))
+    true_label = torch.full((1, 2, 4), 255)
+    target = Target(logits, valid, region=valid.long())
+    statistics = target.statistics(0.9, true_label)
     assert statistics['mask_ratio'] == 0.5
+    assert 'pseudo_label_accuracy' not in statistics
     sure = logits[0, :, 0, 0].softmax(0).max()
     torch.testing.assert_close(statistics['confidence'], (sure + 1 / 8) / 2)
+    true_label[0, 0, :2], true_label[0, 1] = torch.tensor([3, 4]), 0
+    assert target.statistics(0.9, true_label)['pseudo_label_accuracy'] == 0.5
 
 
 LISTS = [

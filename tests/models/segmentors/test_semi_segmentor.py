@@ -168,7 +168,7 @@ def test_targets_of_the_student_itself_leave_its_batch_statistics_alone():
     before = {name: value.clone() for name, value in model.state_dict().items()}
     image = torch.rand(2, 3, 32, 32)
     valid = torch.ones(2, 32, 32, dtype=torch.bool)
-    target = model.teacher_target(View(image, valid, region=valid.long(), data_samples=[]))
+    target = model.teacher_target(View(image, valid, region=valid.long(), true_label=valid.long(), data_samples=[]))
     assert not target.logits.requires_grad
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
     assert model.student.backbone.training
