@@ -1,5 +1,6 @@
 from .cutmix import cutmix
 from .data_preprocessor import SemiDataPreprocessor
+from .heads import MemoryBank, Projector, gather_rows
 from .losses import *  # noqa: F403
 from .losses import __all__ as _losses
 from .prediction import Prediction, Target
@@ -8,11 +9,14 @@ from .views import UnlabeledViews
 
 __all__ = [
     'CutMixMeanTeacher',
+    'MemoryBank',
     'Prediction',
+    'Projector',
     'SemiDataPreprocessor',
     'SemiSegmentor',
     'Target',
     'UnlabeledViews',
     'cutmix',
+    'gather_rows',
     *_losses,
 ]
