@@ -3,6 +3,7 @@ from .data_preprocessor import SemiDataPreprocessor
 from .heads import MemoryBank, Projector, gather_rows
 from .losses import *  # noqa: F403
 from .losses import __all__ as _losses
+from .overlap import cell_ids, overlap_cells
 from .prediction import Prediction, Target
 from .segmentors import CutMixMeanTeacher, SemiSegmentor
 from .views import UnlabeledViews
@@ -16,7 +17,9 @@ __all__ = [
     'SemiSegmentor',
     'Target',
     'UnlabeledViews',
+    'cell_ids',
     'cutmix',
     'gather_rows',
+    'overlap_cells',
     *_losses,
 ]
