@@ -12,7 +12,7 @@ from .utils import check_tensor, full_precision, unit_vectors
 
 # Similarities that are held at one time. It sets memory and speed, never the result: few stay in a CPU's cache,
 # many fill a GPU.
-_BLOCK = {'cpu': 2**20, 'cuda': 2**25}
+_BLOCK = {'cpu': 2**21, 'cuda': 2**25}
 
 
 @full_precision
@@ -136,7 +136,8 @@ class _LogSumNegatives(torch.autograd.Function):
         # Sorted by label and put down twice in a row, the negatives of all labels but one are a single slice.
         negative_label, order = negative_label.long().sort()
         order = order.repeat(2)
-        negatives = unit_vectors(negatives.to(phi.dtype))[order]
+        negatives = negatives.to(phi.dtype)[order]
+        F.normalize(negatives, dim=1, out=negatives)  # in place: the largest tensor here
         label, sizes = label.unique_consecutive(return_counts=True)
         starts = torch.searchsorted(negative_label, label, right=True).tolist()
         stops = (torch.searchsorted(negative_label, label) + len(negative_label)).tolist()
@@ -146,19 +147,11 @@ class _LogSumNegatives(torch.autograd.Function):
         first = 0
         for size, start, stop in zip(sizes.tolist(), starts, stops, strict=True):
             others = negatives[start:stop]
-            block = max(_BLOCK.get(phi.device.type, 2**20) // max(len(others), 1), 1)
+            block = max(_BLOCK.get(phi.device.type, _BLOCK['cpu']) // max(len(others), 1), 1)
             for row in range(first, first + size, block) if len(others) else ():
                 rows = slice(row, min(row + block, first + size))
-                similarity = phi[rows] @ others.t()
-                if ids is not None:
-                    similarity.masked_fill_(ids[0][rows, None] == ids[1][order[start:stop]], -torch.inf)
-                # Not below the smallest number, where all negatives are left out: their sum is then 0.
-                top = similarity.amax(dim=1, keepdim=True).clamp(min=torch.finfo(phi.dtype).min)
-                r = similarity.sub_(top).exp_()
-                total = r.sum(dim=1, keepdim=True)
-                log_sum[rows] = (top + total.log()).squeeze(dim=1)
-                if ctx.needs_input_grad[0]:
-                    mean[rows] = (r @ others) / total.masked_fill(total == 0, 1)
+                same_place = None if ids is None else ids[0][rows, None] == ids[1][order[start:stop]]
+                log_sum[rows], mean[rows] = _attend(phi[rows], others, same_place)
             first += size
         ctx.save_for_backward(phi, mean)
         return log_sum
@@ -167,6 +160,22 @@ class _LogSumNegatives(torch.autograd.Function):
     def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
         """Scale the means."""
         return _OnceDifferentiable.apply(grad, *ctx.saved_tensors), None, None, None, None
+
+
+def _attend(phi: Tensor, negatives: Tensor, same_place: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Hold the similarities of some anchors and negatives, at least one of each.
+
+    Returns:
+        tuple[Tensor, Tensor]: (m,) logarithms of the sums of r and (m, D) means of the negatives, weighted by r.
+    """
+    similarity = phi @ negatives.t()
+    if same_place is not None:
+        similarity.masked_fill_(same_place, -torch.inf)
+    # Not below the smallest number, where all negatives are left out: their sum is then 0.
+    top = similarity.amax(dim=1, keepdim=True).clamp(min=torch.finfo(phi.dtype).min)
+    r = similarity.sub_(top).exp_()
+    total = r.sum(dim=1, keepdim=True)
+    return (top + total.log()).squeeze(dim=1), (r @ negatives) / total.masked_fill(total == 0, 1)
 
 
 class _OnceDifferentiable(torch.autograd.Function):
