@@ -3,13 +3,14 @@ from .collate import semi_collate
 from .samplers import SampleIndex, SemiSampler
 from .semi_dataset import SemiDataset
 from .textured_scenes import TexturedScenesDataset
-from .transforms import LoadUnlabeledImage, MultiView, RandomCutMixRegion, StrongPhotometric
+from .transforms import LoadUnlabeledImage, MultiView, PairedRandomCrop, RandomCutMixRegion, StrongPhotometric
 from .unlabeled import UnlabeledDataset
 
 __all__ = [
     'CamVidDataset',
     'LoadUnlabeledImage',
     'MultiView',
+    'PairedRandomCrop',
     'RandomCutMixRegion',
     'SampleIndex',
     'SemiDataset',

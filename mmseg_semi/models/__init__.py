@@ -1,21 +1,29 @@
 from .cutmix import cutmix
 from .data_preprocessor import SemiDataPreprocessor
+from .heads import MemoryBank, Projector, gather_rows
 from .losses import *  # noqa: F403
 from .losses import __all__ as _losses
+from .overlap import cell_ids, overlap_cells
 from .prediction import Prediction, Target
-from .segmentors import CutMixMeanTeacher, FixMatch, SemiSegmentor, UniMatch
+from .segmentors import ContextAwareConsistency, CutMixMeanTeacher, FixMatch, SemiSegmentor, UniMatch
 from .views import UnlabeledViews, View
 
 __all__ = [
+    'ContextAwareConsistency',
     'CutMixMeanTeacher',
     'FixMatch',
+    'MemoryBank',
     'Prediction',
+    'Projector',
     'SemiDataPreprocessor',
     'SemiSegmentor',
     'Target',
     'UniMatch',
     'UnlabeledViews',
     'View',
+    'cell_ids',
     'cutmix',
+    'gather_rows',
+    'overlap_cells',
     *_losses,
 ]

@@ -1,6 +1,7 @@
 from .cutmix import RandomCutMixRegion
 from .loading import LoadUnlabeledImage
 from .multi_view import MultiView
+from .paired_crop import PairedRandomCrop
 from .photometric import StrongPhotometric
 
-__all__ = ['LoadUnlabeledImage', 'MultiView', 'RandomCutMixRegion', 'StrongPhotometric']
+__all__ = ['LoadUnlabeledImage', 'MultiView', 'PairedRandomCrop', 'RandomCutMixRegion', 'StrongPhotometric']

@@ -4,13 +4,17 @@ from mmengine.structures import PixelData
 from mmseg.datasets.transforms import PackSegInputs
 from mmseg.registry import TRANSFORMS
 
+# What a model must know to match the pixels of crops, whatever else is packed.
+_CROP_KEYS = ('crop_offset', 'overlap', 'flip_direction', 'crop_iou', 'iou_in_range')
+
 
 @TRANSFORMS.register_module()
 class MultiView(BaseTransform):
     """Make several views of one image and pack them; the last transform of an unlabelled pipeline.
 
     What was drawn before is shared by the views, so geometry belongs there and the views' own pipelines hold what may
-    differ between pixels that must match. A CutMix region is shared or the view's own, after where it is drawn.
+    differ between pixels that must match. A CutMix region is shared or the view's own, after where it is drawn. After
+    :class:`PairedRandomCrop` each view starts from its own crop, and its pipeline may flip it as well.
 
     Required Keys:
 
@@ -18,13 +22,17 @@ class MultiView(BaseTransform):
     - gt_seg_map (optional): as :class:`LoadUnlabeledImage` makes it, packed as ``valid_map``
     - true_seg_map (optional): likewise, packed as ``true_label``
     - cutmix_region (optional)
+    - crops (optional): as :class:`PairedRandomCrop` makes them, one a view in the order of the views
 
     Args:
-        meta_keys (Sequence[str], optional): As in mmseg's ``PackSegInputs``.
+        meta_keys (Sequence[str], optional): As in mmseg's ``PackSegInputs``. What a crop says of itself is packed too.
         **views (list[dict]): Name of a view to its pipeline; an empty one shows the image as it is.
 
     Returns:
         dict: ``inputs`` from view to image tensor, ``data_samples`` from view to :obj:`SegDataSample`.
+
+    Raises:
+        ValueError: If there is no view, or another number of them than of crops.
     """
 
     def __init__(self, meta_keys=None, **views: list[dict]) -> None:
@@ -32,15 +40,26 @@ class MultiView(BaseTransform):
             raise ValueError('MultiView needs at least one view, such as weak=[], strong=[...]')
         self.views = {name: Compose(pipeline) for name, pipeline in views.items()}
         self.pack = PackSegInputs(**({} if meta_keys is None else dict(meta_keys=meta_keys)))
+        self.pack.meta_keys = (*self.pack.meta_keys, *_CROP_KEYS)
 
     def transform(self, results: dict) -> dict:
-        """Run each view's pipeline on a copy of the image."""
+        """Run each view's pipeline on a copy of the image, or on its crop."""
         packed = dict(inputs={}, data_samples={})
-        shared = dict(valid_map=results.pop('gt_seg_map', None), true_label=results.pop('true_seg_map', None))
-        for name, pipeline in self.views.items():
-            view = pipeline({**results, 'img': results['img'].copy()})
+        shared = {key: results.pop(key, None) for key in ('gt_seg_map', 'true_seg_map')}
+        crops = results.pop('crops', [{}] * len(self.views))
+        if len(crops) != len(self.views):
+            raise ValueError(f'MultiView: the pipeline makes {len(crops)} crops for the views {list(self.views)}')
+        for (name, pipeline), crop in zip(self.views.items(), crops, strict=True):
+            view = {**results, **crop}
+            view = pipeline({**view, 'img': view['img'].copy()})
+            own = {key: view.pop(key, pixels) for key, pixels in shared.items()}
+            maps = dict(
+                valid_map=own['gt_seg_map'],
+                true_label=own['true_seg_map'],
+                cutmix_region=view.get('cutmix_region'),
+            )
             sample = self.pack(view)
-            for key, pixels in dict(shared, cutmix_region=view.get('cutmix_region')).items():
+            for key, pixels in maps.items():
                 if pixels is not None:
                     data = torch.from_numpy(pixels.copy()).long()[None]
                     sample['data_samples'].set_data({key: PixelData(data=data)})

@@ -1,4 +1,4 @@
-"""What the losses share: full precision, and errors that name the argument."""
+"""What the losses share: full precision, unit vectors, and errors that name the argument."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -62,6 +62,19 @@ def with_gradient(tensor: Tensor, value: Tensor, gradient: Tensor) -> Tensor:
         Tensor: ``value``, differentiable once.
     """
     return _KnownGradient.apply(tensor, value, gradient.view_as(tensor))
+
+
+def unit_vectors(vectors: Tensor) -> Tensor:
+    """Scale rows to length 1.
+
+    Args:
+        vectors (Tensor): (n, D).
+
+    Returns:
+        Tensor: (n, D). A row of zeros has no direction: it stays as it is, and its gradient stays small.
+    """
+    length = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
+    return vectors / length.masked_fill(length == 0, 1)
 
 
 def check_tensor(name: str, tensor: Tensor, kind: str, shape: tuple[int | str, ...]) -> None:

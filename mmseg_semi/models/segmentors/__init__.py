@@ -1,6 +1,7 @@
+from .context_aware_consistency import ContextAwareConsistency
 from .cutmix_mean_teacher import CutMixMeanTeacher
 from .fixmatch import FixMatch
 from .semi_segmentor import SemiSegmentor
 from .unimatch import UniMatch
 
-__all__ = ['CutMixMeanTeacher', 'FixMatch', 'SemiSegmentor', 'UniMatch']
+__all__ = ['ContextAwareConsistency', 'CutMixMeanTeacher', 'FixMatch', 'SemiSegmentor', 'UniMatch']

@@ -89,7 +89,7 @@ class SemiSegmentor(BaseSegmentor):
         weight = self.unsup_weight()
         views = self.unlabeled_views(inputs, data_samples) if weight > 0 else None
         if views is None:
-            return self.loss_labeled(image, samples)
+            return {**self.loss_labeled(image, samples), **self._loss_idle()}
         joining = self.joining_images(views)
         if joining is None:
             losses = self.loss_labeled(image, samples)
@@ -98,6 +98,12 @@ class SemiSegmentor(BaseSegmentor):
             with _given_features(self.student, features):
                 losses = self.loss_labeled(image, samples)
         return {**losses, **weighted(self.loss_unlabeled(views), weight)}
+
+    def _loss_idle(self) -> dict[str, Tensor]:
+        """Give the method's own heads, while nothing uses them, the gradient of zero that DDP waits for."""
+        own = [module for name, module in self.named_children() if name not in ('student', 'data_preprocessor')]
+        idle = [p.sum() for module in own for p in module.parameters() if p.requires_grad]
+        return dict(loss_idle=0.0 * sum(idle)) if idle else {}
 
     def unlabeled_views(
         self, inputs: dict[str, Tensor], data_samples: dict[str, list[SegDataSample]]
@@ -148,7 +154,7 @@ class SemiSegmentor(BaseSegmentor):
                 self._extracts_alike = at_test == tree_structure(self.student.extract_feat(labeled[:1]))
         if not self._extracts_alike:
             features = self.student.extract_feat(labeled)
-            with _test_outputs(self.student):
+            with test_outputs(self.student):
                 return features, self.student.extract_feat(unlabeled)
         features = self.student.extract_feat(torch.cat([labeled, unlabeled]))
         count = len(labeled)
@@ -195,7 +201,7 @@ class SemiSegmentor(BaseSegmentor):
             Tensor: (B, C, H, W) logits at image size; a binary head's single channel becomes two.
         """
         metas = [dict(ori_shape=image.shape[2:], img_shape=image.shape[2:], pad_shape=image.shape[2:])] * len(image)
-        with _test_outputs(network), nullcontext() if features is None else _given_features(network, features):
+        with test_outputs(network), nullcontext() if features is None else _given_features(network, features):
             logits = network.encode_decode(image, metas)
         return logits if logits.shape[1] > 1 else torch.cat([torch.zeros_like(logits), logits], dim=1)
 
@@ -335,7 +341,7 @@ def eval_mode(network: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def _test_outputs(network: nn.Module) -> Iterator[None]:
+def test_outputs(network: nn.Module) -> Iterator[None]:
     """Let a network give its test-time outputs while normalisation and dropout below stay in their mode.
 
     Backbones, necks and heads with several outputs in training (PIDNet, K-Net, ...) choose by their own flag alone.

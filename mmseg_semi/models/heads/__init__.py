@@ -1,0 +1,6 @@
+"""Parts that a method adds to a segmentor for training; prediction uses none of them."""
+
+from .memory_bank import MemoryBank, gather_rows
+from .projector import Projector
+
+__all__ = ['MemoryBank', 'Projector', 'gather_rows']
