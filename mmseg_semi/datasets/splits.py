@@ -23,24 +23,33 @@ def read_list(path: str | Path) -> list[str]:
 
 def write_list(path: Path, names: Sequence[str], header: str) -> None:
     """Write a list under a line of comment that says how it was made; the same bytes on every platform."""
-    draft = path.with_name(f'.{path.name}.draft')
+    draft = path.with_name(f'.{path.name}')
     draft.write_bytes('\n'.join([f'# {header}', *names, '']).encode())
     draft.replace(path)
 
 
-def list_images(folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> list[str]:
-    """List the images of a folder and its subfolders: relative, in order, without suffix.
+def find_images(folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> dict[str, Path]:
+    """Find the images of a folder and its subfolders; hidden files are none.
+
+    Returns:
+        dict[str, Path]: From names, relative to the folder and without suffix, to files; in the order of names.
 
     Raises:
         FileNotFoundError: If there is no such folder or it has no image.
+        ValueError: If two images have one name.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f'folder of images not found: {folder}')
-    paths = [path.relative_to(folder).as_posix() for path in folder.rglob('*')]
-    names = sorted({cut_suffix(path, suffixes) for path in paths if cut_suffix(path, suffixes) != path})
-    if not names:
+    found: dict[str, Path] = {}
+    for path in sorted(folder.rglob('*')):
+        name = path.relative_to(folder).as_posix()
+        if (stem := cut_suffix(name, suffixes)) != name and not path.name.startswith('.'):
+            if stem in found:
+                raise ValueError(f'{found[stem]} and {path} differ only in their suffix, which lists leave out')
+            found[stem] = path
+    if not found:
         raise FileNotFoundError(f'{folder} has no image that ends in {", ".join(suffixes)}')
-    return names
+    return dict(sorted(found.items()))
 
 
 def cut_suffix(name: str, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> str:
@@ -120,7 +129,7 @@ def match_names(lines: Iterable[str], names: Iterable[str], suffixes: Sequence[s
 
     Args:
         lines (Iterable[str]): Lines of the list.
-        names (Iterable[str]): Images that there are, as :func:`list_images` gives them.
+        names (Iterable[str]): Images that there are, as :func:`find_images` gives them.
         suffixes (Sequence[str]): What may be cut from the end of a path.
 
     Returns:

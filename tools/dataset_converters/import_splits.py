@@ -11,7 +11,8 @@ the list of all training images with ``--train`` instead of ``--unlabeled``.
 import argparse
 from pathlib import Path
 
-from mmseg_semi.datasets.splits import IMAGE_SUFFIXES, list_images, match_names, read_list, write_list
+from mmseg_semi.datasets.conversion import errors_in_one_sentence
+from mmseg_semi.datasets.splits import IMAGE_SUFFIXES, find_images, match_names, read_list, write_list
 
 
 def parse_args() -> argparse.Namespace:
@@ -28,7 +29,7 @@ def parse_args() -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> None:
     suffixes = (args.suffix,) if args.suffix else IMAGE_SUFFIXES
-    names = list_images(args.images, suffixes)
+    names = find_images(args.images, suffixes)
 
     def load(path: Path) -> list[str]:
         try:
@@ -56,7 +57,5 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == '__main__':
-    try:
+    with errors_in_one_sentence():
         main(parse_args())
-    except (ValueError, FileNotFoundError) as error:
-        raise SystemExit(str(error)) from None

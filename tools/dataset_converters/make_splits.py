@@ -11,20 +11,19 @@ images of rare classes as often as of common ones, as far as there are any.
 """
 
 import argparse
-import os
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from mmengine.utils import track_parallel_progress
 from PIL import Image
 
+from mmseg_semi.datasets.conversion import add_workers, errors_in_one_sentence, track
 from mmseg_semi.datasets.splits import (
     IMAGE_SUFFIXES,
     cut_suffix,
+    find_images,
     fingerprint,
-    list_images,
     rank,
     read_list,
     write_list,
@@ -34,7 +33,7 @@ from mmseg_semi.datasets.splits import (
 def list_names(source: Path, suffixes: tuple[str, ...]) -> list[str]:
     """List the images of a folder, or the lines of a list, without suffix and in order."""
     if source.is_dir():
-        return list_images(source, suffixes)
+        return list(find_images(source, suffixes))
     if source.is_file():
         return sorted({cut_suffix(line, suffixes) for line in read_list(source)})
     raise FileNotFoundError(f'{source} is neither a folder of images nor a list of them')
@@ -64,7 +63,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--seg-map-suffix', default='.png', help='of the annotations (default: %(default)s)')
     parser.add_argument('--num-classes', type=int, help='ids from 0 to this, left out, are classes; with --annotations')
     parser.add_argument('--balance', action='store_true', help='balance the labelled part by class')
-    parser.add_argument('--workers', type=int, default=os.cpu_count(), help='default: all cores')
+    add_workers(parser)
     args = parser.parse_args()
     if (args.annotations is None) != (args.num_classes is None):
         parser.error('--annotations and --num-classes go together')
@@ -82,7 +81,7 @@ def main(args: argparse.Namespace) -> None:
     if args.annotations is not None:
         paths = [args.annotations / f'{name}{args.seg_map_suffix}' for name in names]
         read = partial(shown_classes, num_classes=args.num_classes)
-        classes = dict(zip(names, track_parallel_progress(read, paths, args.workers, chunksize=8), strict=True))
+        classes = dict(zip(names, track(read, paths, args.workers), strict=True))
     labeled = set(rank(names, args.seed, classes, args.balance)[:num_labeled])
     drawn = 'balanced by class' if args.balance else 'with every class' if classes else 'at random'
     header = (
@@ -104,7 +103,5 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == '__main__':
-    try:
+    with errors_in_one_sentence():
         main(parse_args())
-    except (ValueError, FileNotFoundError) as error:
-        raise SystemExit(str(error)) from None
