@@ -37,6 +37,7 @@ class SemiDataset:
         unlabeled: dict | BaseDataset | None = None,
         labeled_as_unlabeled: bool = False,
     ) -> None:
+        self.labeled_as_unlabeled = labeled_as_unlabeled
         parts = dict(labeled=labeled, unlabeled=unlabeled)
         self.parts: dict[str, BaseDataset] = {}
         for name, part in parts.items():
