@@ -8,7 +8,7 @@ from mmseg.registry import DATASETS
 
 from mmseg_semi.utils.seed import seeded
 
-from .samplers import SampleIndex
+from .samplers import PlacedSampleIndex, SampleIndex
 
 
 @DATASETS.register_module()
@@ -80,15 +80,23 @@ class SemiDataset:
         name, local = self.locate(index)
         return self.parts[name].get_data_info(local)
 
-    def __getitem__(self, index: int | SampleIndex) -> dict[str, dict[str, Any]]:
+    def __getitem__(self, index: int | SampleIndex | PlacedSampleIndex) -> dict[str, dict[str, Any]]:
         if isinstance(index, SampleIndex):
             with seeded(index.seed):
-                return self[index.index]
+                return self._prepare(index.index)
+        if isinstance(index, PlacedSampleIndex):
+            with seeded(index.seed):
+                return self._prepare(index.index, class_place=index.place)
+        return self._prepare(index)
+
+    def _prepare(self, index: int, **extra) -> dict[str, dict[str, Any]]:
+        """Run the pipeline on what is known of a sample and, where there is, something extra."""
         name, local = self.locate(index)
+        part = self.parts[name]
         try:
-            sample = self.parts[name][local]
+            sample = part.pipeline({**part.get_data_info(local), **extra}) if extra else part[local]
         except Exception as error:
-            path = self.parts[name].get_data_info(local).get('img_path')
+            path = part.get_data_info(local).get('img_path')
             raise RuntimeError(f'cannot prepare {name} image {path}: {error}') from error
         if not isinstance(sample['inputs'], dict):
             sample = {key: {name: value} for key, value in sample.items()}
