@@ -64,9 +64,13 @@ def check_count(what: str, found: int, expected: int, partial: bool) -> None:
 
 def track(function: Callable[[Any], Any], tasks: Sequence, workers: int) -> list:
     """Call a function on every task, on several processes, behind a progress bar; give the results in order."""
-    if workers <= 1 or len(tasks) < 2:
-        return track_progress(function, tasks)
-    return track_parallel_progress(function, tasks, workers, chunksize=8)
+    try:
+        if workers <= 1 or len(tasks) < 2:
+            return track_progress(function, tasks)
+        return track_parallel_progress(function, tasks, workers, chunksize=8)
+    except BaseException:
+        print()  # leave the line of the progress bar
+        raise
 
 
 def convert(function: Callable[..., None], tasks: Sequence[tuple], workers: int, what: str) -> None:
