@@ -19,8 +19,11 @@ class DataError(ValueError):
     """A file that cannot be trained on; ``kind`` says in a word what is wrong with it."""
 
     def __init__(self, kind: str, message: str) -> None:
-        super().__init__(message)
+        super().__init__(kind, message)  # both, so that it passes between processes
         self.kind = kind
+
+    def __str__(self) -> str:
+        return self.args[1]
 
 
 def check_image(path: str, whole: bool = False) -> tuple[int, int]:

@@ -1,6 +1,7 @@
 """Lists of images: how they are read, written, drawn at random, and matched with those that papers publish."""
 
 import hashlib
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -41,7 +42,8 @@ def find_images(folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> dict[
     if not folder.is_dir():
         raise FileNotFoundError(f'folder of images not found: {folder}')
     found: dict[str, Path] = {}
-    for path in sorted(folder.rglob('*')):
+    files = (Path(root, file) for root, _, files in os.walk(folder, followlinks=True) for file in files)
+    for path in sorted(files):
         name = path.relative_to(folder).as_posix()
         if (stem := cut_suffix(name, suffixes)) != name and not path.name.startswith('.'):
             if stem in found:

@@ -307,7 +307,7 @@ def mine(tmp_path):
 
 @pytest.fixture
 def check_folder(run_tool, mine):
-    labels = ('--annotations', mine / 'annotations', '--num-classes', 3, '--out', mine / 'splits', '--workers', 1)
+    labels = ('--annotations', mine / 'annotations', '--num-classes', 3, '--out', mine / 'splits', '--workers', 2)
     return partial(run_tool, 'dataset_converters/folder.py', mine / 'images', *labels)
 
 

@@ -119,3 +119,13 @@ def test_what_cannot_be_split_is_refused_and_nothing_written(run, folder, tmp_pa
 
 def test_a_missing_source_is_named(run, tmp_path):
     assert f'{tmp_path / "nowhere"} is neither' in run(tmp_path / 'nowhere', tmp_path, '--count', 1).stderr
+
+
+def test_linked_folders_are_looked_into_and_hidden_files_are_not(run, folder, tmp_path):
+    (tmp_path / 'root').mkdir()
+    (tmp_path / 'root/linked').symlink_to(folder)
+    (tmp_path / 'root/.hidden.png').touch()
+    run(tmp_path / 'root', tmp_path / 'split', '--count', 1)
+    names = [name for part in read(tmp_path / 'split') for name in part]
+    assert len(names) == 16
+    assert all(name.startswith('linked/city') for name in names)
