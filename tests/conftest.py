@@ -1,7 +1,10 @@
 """A dataset and a config that train in seconds, for tests that need a whole run."""
 
+import runpy
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from mmengine.config import Config
@@ -193,3 +196,24 @@ def tiny_config(tiny_data, tmp_path) -> Callable[..., Config]:
         )
 
     return make
+
+
+@pytest.fixture
+def run_tool(monkeypatch, capfd) -> Callable:
+    """Run a tool in this process: ``done = run_tool('dataset_converters/make_splits.py', folder, '--count', 3)``.
+
+    ``done.returncode``, ``done.stdout`` and ``done.stderr`` are as a subprocess would give them.
+    """
+
+    def run(name: str, *args) -> SimpleNamespace:
+        path = str(Path(__file__).parents[1] / 'tools' / name)
+        monkeypatch.setattr(sys, 'argv', [path, *map(str, args)])
+        code, message = 0, ''
+        try:
+            runpy.run_path(path, run_name='__main__')
+        except SystemExit as error:
+            code, message = (1, error.code) if isinstance(error.code, str) else (error.code or 0, '')
+        captured = capfd.readouterr()
+        return SimpleNamespace(returncode=code, stdout=captured.out, stderr=captured.err + message)
+
+    return run

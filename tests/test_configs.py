@@ -33,7 +33,7 @@ def parts(cfg):
 
 
 def crops(cfg):
-    return {step.crop_size for part in parts(cfg).values() for step in part.pipeline if step.type == 'RandomCrop'}
+    return {tuple(step.crop_size) for part in parts(cfg).values() for step in part.pipeline if step.type in ('RandomCrop', 'PairedRandomCrop')}
 
 
 @each_config

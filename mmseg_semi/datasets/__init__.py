@@ -1,16 +1,27 @@
 from .camvid import CamVidDataset
+from .class_uniform import ClassUniform
 from .collate import semi_collate
-from .samplers import SampleIndex, SemiSampler
+from .samplers import PlacedSampleIndex, SampleIndex, SemiSampler
 from .semi_dataset import SemiDataset
 from .textured_scenes import TexturedScenesDataset
-from .transforms import LoadUnlabeledImage, MultiView, PairedRandomCrop, RandomCutMixRegion, StrongPhotometric
+from .transforms import (
+    ClassUniformCrop,
+    LoadUnlabeledImage,
+    MultiView,
+    PairedRandomCrop,
+    RandomCutMixRegion,
+    StrongPhotometric,
+)
 from .unlabeled import UnlabeledDataset
 
 __all__ = [
     'CamVidDataset',
+    'ClassUniform',
+    'ClassUniformCrop',
     'LoadUnlabeledImage',
     'MultiView',
     'PairedRandomCrop',
+    'PlacedSampleIndex',
     'RandomCutMixRegion',
     'SampleIndex',
     'SemiDataset',

@@ -1,8 +1,10 @@
 """Checks of images and annotations that need no network: each names the first wrong file and the way out."""
 
+import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from mmseg.datasets import BaseSegDataset
@@ -13,63 +15,120 @@ from PIL import Image
 _ENDINGS = {'JPEG': b'\xff\xd9', 'PNG': b'IEND\xaeB`\x82'}
 
 
-def check_image(path: str) -> tuple[int, int]:
+class DataError(ValueError):
+    """A file that cannot be trained on; ``kind`` says in a word what is wrong with it."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(kind, message)  # both, so that it passes between processes
+        self.kind = kind
+
+    def __str__(self) -> str:
+        return self.args[1]
+
+
+def check_image(path: str, whole: bool = False) -> tuple[int, int]:
     """Make sure that an image is there and complete, without decoding it where its last bytes tell.
+
+    Args:
+        path (str): File.
+        whole (bool): Whether to decode it nevertheless.
 
     Returns:
         tuple[int, int]: Height and width.
 
     Raises:
-        ValueError: If the file is missing, unreadable or truncated.
+        DataError: If the file is missing, unreadable or truncated.
     """
     try:
         with Image.open(path) as image, open(path, 'rb') as file:
             file.seek(-min(8, Path(path).stat().st_size), 2)
-            if not file.read().endswith(_ENDINGS.get(image.format, b'')) or image.format not in _ENDINGS:
+            if whole or not file.read().endswith(_ENDINGS.get(image.format, b'')) or image.format not in _ENDINGS:
                 image.load()
             return image.height, image.width
     except FileNotFoundError:
-        raise ValueError(f'image not found: {path}. Correct the list or the data_prefix that names it') from None
+        message = f'image not found: {path}. Correct the list or the data_prefix that names it'
+        raise DataError('missing', message) from None
     except (OSError, SyntaxError) as error:
-        raise ValueError(f'unreadable image {path}: {error}. Replace the file or take it off the list') from error
+        message = f'unreadable image {path}: {error}. Replace the file or take it off the list'
+        raise DataError('unreadable', message) from error
 
 
-def check_annotation(info: dict, num_classes: int) -> None:
+def check_annotation(info: dict, num_classes: int) -> np.ndarray:
     """Make sure that an image and its annotation fit each other and the classes.
 
     Args:
         info (dict): What an mmseg dataset knows of the sample.
         num_classes (int): Ids from 0 to ``num_classes - 1`` and 255, ignored, are right.
 
+    Returns:
+        np.ndarray: (num_classes,), how many pixels each class has.
+
     Raises:
-        ValueError: If the annotation is missing, unreadable, of another size or has another id.
+        DataError: If the annotation is missing, unreadable, of another size or has another id.
     """
     path = info['seg_map_path']
     size, image_size = check_image(path), check_image(info['img_path'])
     if size != image_size:
-        raise ValueError(
+        raise DataError(
+            'mismatched',
             f'{info["img_path"]} has height and width {image_size}, but its annotation {path} has {size}: '
-            'both must show the same pixels'
+            'both must show the same pixels',
         )
-    loader = LoadAnnotations()
-    label = loader.transform({**info, 'seg_fields': []})['gt_seg_map']
+    try:
+        label = LoadAnnotations().transform({**info, 'seg_fields': []})['gt_seg_map']
+    except (OSError, SyntaxError) as error:
+        raise DataError('unreadable', f'unreadable annotation {path}: {error}. Replace the file') from error
     if label.ndim != 2:
-        raise ValueError(f'annotation {path} has shape {label.shape}: it must be an image of class ids, one channel')
-    wrong = np.unique(label[(label >= num_classes) & (label != 255)])
-    if wrong.size:
-        raise ValueError(
-            f'annotation {path} has the values {wrong.tolist()}, but ids go from 0 to {num_classes - 1}, and 255 is '
-            "ignored: correct the file, the dataset's classes, or reduce_zero_label"
+        raise DataError(
+            'mismatched', f'annotation {path} has shape {label.shape}: it must be an image of class ids, one channel'
         )
+    ids, counts = np.unique(label, return_counts=True)
+    wrong = ids[(ids >= num_classes) & (ids != 255)]
+    if wrong.size:
+        raise DataError(
+            'out of range',
+            f'annotation {path} has the values {wrong.tolist()}, but ids go from 0 to {num_classes - 1}, and 255 is '
+            "ignored: correct the file, the dataset's classes, or reduce_zero_label",
+        )
+    pixels = np.zeros(num_classes, np.int64)
+    pixels[ids[ids < num_classes]] = counts[ids < num_classes]
+    return pixels
+
+
+class Inspection(NamedTuple):
+    """What :func:`inspect` found out of a sample."""
+
+    path: str
+    digest: bytes | None = None  # of the image's content
+    pixels: np.ndarray | None = None  # of each class
+    error: tuple[str, str] | None = None  # kind and message
+
+
+def inspect(info: dict, num_classes: int | None = None) -> Inspection:
+    """Read a sample as a whole, and raise nothing.
+
+    Args:
+        info (dict): What an mmseg dataset knows of the sample.
+        num_classes (int, optional): Number of classes; without, the annotation is not looked at.
+    """
+    path = info['img_path']
+    try:
+        check_image(path, whole=True)
+        digest = hashlib.blake2b(Path(path).read_bytes(), digest_size=16).digest()
+        pixels = None if num_classes is None else check_annotation(info, num_classes)
+    except DataError as error:
+        return Inspection(path, error=(error.kind, str(error)))
+    return Inspection(path, digest, pixels)
 
 
 def check_labeled(dataset: BaseSegDataset, name: str) -> None:
     """Check all images and annotations of a dataset.
 
     Raises:
-        ValueError: See :func:`check_annotation`; also if there is no image.
+        DataError: See :func:`check_annotation`.
+        ValueError: If there is no image.
     """
-    infos = _infos(dataset)
+    infos = data_infos(dataset)
     if not infos:
         raise ValueError(f'{name} has no image: check data_prefix={dataset.data_prefix}, ann_file={dataset.ann_file!r}')
     num_classes = len(dataset.metainfo['classes'])
@@ -81,10 +140,10 @@ def check_unlabeled(dataset: BaseSegDataset) -> None:
     """Check all images of a dataset; annotations are not looked at.
 
     Raises:
-        ValueError: See :func:`check_image`.
+        DataError: See :func:`check_image`.
     """
     with ThreadPoolExecutor() as pool:
-        list(pool.map(check_image, [info['img_path'] for info in _infos(dataset)]))
+        list(pool.map(check_image, [info['img_path'] for info in data_infos(dataset)]))
 
 
 def check_disjoint(labeled: BaseSegDataset, val: BaseSegDataset) -> None:
@@ -93,11 +152,12 @@ def check_disjoint(labeled: BaseSegDataset, val: BaseSegDataset) -> None:
     Raises:
         ValueError: Naming one that is.
     """
-    seen = {Path(info['img_path']).resolve() for info in _infos(labeled)}
-    both = sorted(info['img_path'] for info in _infos(val) if Path(info['img_path']).resolve() in seen)
+    seen = {Path(info['img_path']).resolve() for info in data_infos(labeled)}
+    both = sorted(info['img_path'] for info in data_infos(val) if Path(info['img_path']).resolve() in seen)
     if both:
         raise ValueError(f'{len(both)} images are in the labelled and in the validation list, such as {both[0]}')
 
 
-def _infos(dataset: BaseSegDataset) -> Sequence[dict]:
+def data_infos(dataset: BaseSegDataset) -> Sequence[dict]:
+    """Give what a dataset knows of each of its samples."""
     return [dataset.get_data_info(index) for index in range(len(dataset))]

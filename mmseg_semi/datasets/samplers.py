@@ -8,12 +8,22 @@ from torch.utils.data import Sampler
 
 from mmseg_semi.utils.seed import derive_seed
 
+from .class_uniform import ClassUniform
+
 
 class SampleIndex(NamedTuple):
     """Which sample to load, and the seed of all that is random in it."""
 
     index: int
     seed: int
+
+
+class PlacedSampleIndex(NamedTuple):
+    """A :class:`SampleIndex`, and the place, (y, x) in pixels of the file, that a crop shall show."""
+
+    index: int
+    seed: int
+    place: tuple[int, int]
 
 
 @DATA_SAMPLERS.register_module()
@@ -30,6 +40,8 @@ class SemiSampler(Sampler):
             ``batch_size`` of 8.
         shuffle (bool): Whether to draw a new order on every pass.
         seed (int, optional): Defaults to one drawn at random and shared by the ranks.
+        class_uniform (dict, optional): Arguments of :class:`ClassUniform`, such as ``dict(share=0.5)``, to show a share
+            of the labelled images, the first part, class by class.
 
     Raises:
         ValueError: If ``source_ratio`` fits neither the batch size nor the parts of the dataset.
@@ -42,6 +54,7 @@ class SemiSampler(Sampler):
         source_ratio: Sequence[int],
         shuffle: bool = True,
         seed: int | None = None,
+        class_uniform: dict | None = None,
     ) -> None:
         self.sizes = dataset.source_sizes
         if len(source_ratio) != len(self.sizes) or min(source_ratio) < 1:
@@ -61,22 +74,39 @@ class SemiSampler(Sampler):
         self.seed = sync_random_seed() if seed is None else seed
         self.rank, self.world_size = get_dist_info()
         self._first_batch = 0
+        self.class_uniform = None
+        if class_uniform is not None:
+            if not shuffle:
+                raise ValueError('SemiSampler: class_uniform draws at random, which needs shuffle=True')
+            self.class_uniform = ClassUniform(dataset.parts['labeled'], **class_uniform)
 
-    def _stream(self, source: int, first: int) -> Iterator[SampleIndex]:
+    def _pass(self, source: int, turn: int) -> list[tuple[int, tuple[int, int] | None]]:
+        """Order the samples of one part for one pass: indices, and the places to be seen there, or None."""
+        order = np.arange(self.sizes[source])
+        if self.shuffle:
+            rng = np.random.default_rng((self.seed, source, turn))
+            order = rng.permutation(order)
+            if source == 0 and self.class_uniform is not None:
+                return self.class_uniform.draw(order, turn, rng)
+        return [(index, None) for index in order.tolist()]
+
+    def _stream(self, source: int, first: int) -> Iterator[SampleIndex | PlacedSampleIndex]:
         """Yield this rank's samples of one part, from its batch ``first`` on."""
         size, count = self.sizes[source], self.counts[source]
         offset = sum(self.sizes[:source])
-        batch, turn, order = first, -1, np.arange(size)
+        batch, turn, samples = first, -1, []
         while True:
             start = (batch * self.world_size + self.rank) * count
             for position in range(start, start + count):
-                if self.shuffle and position // size != turn:
+                if position // size != turn:
                     turn = position // size
-                    order = np.random.default_rng((self.seed, source, turn)).permutation(size)
-                yield SampleIndex(offset + int(order[position % size]), derive_seed(self.seed, source, position))
+                    samples = self._pass(source, turn)
+                index, place = samples[position % size]
+                key = offset + index, derive_seed(self.seed, source, position)
+                yield SampleIndex(*key) if place is None else PlacedSampleIndex(*key, place)
             batch += 1
 
-    def __iter__(self) -> Iterator[SampleIndex]:
+    def __iter__(self) -> Iterator[SampleIndex | PlacedSampleIndex]:
         streams = [self._stream(source, self._first_batch) for source in range(len(self.sizes))]
         while True:
             for stream, count in zip(streams, self.counts, strict=True):

@@ -1,4 +1,6 @@
 import copy
+import os.path as osp
+from collections.abc import Callable
 from typing import Any
 
 from mmengine.dataset import BaseDataset
@@ -6,7 +8,7 @@ from mmseg.registry import DATASETS
 
 from mmseg_semi.utils.seed import seeded
 
-from .samplers import SampleIndex
+from .samplers import PlacedSampleIndex, SampleIndex
 
 
 @DATASETS.register_module()
@@ -17,15 +19,25 @@ class SemiDataset:
     ends in ``PackSegInputs`` makes one view, named ``'labeled'`` or ``'unlabeled'`` after its part; one that ends in
     :class:`MultiView` names its own.
 
+    Lines of comment in the lists (``ann_file``), which start with ``#``, are skipped, whatever the class of dataset.
+
     Args:
         labeled (dict): Config of a dataset with annotations.
         unlabeled (dict, optional): Config of a dataset without; none is needed to train on the labels alone.
+        labeled_as_unlabeled (bool): Whether an image of both parts counts as unlabelled too, as in the "full" settings
+            of papers. It is left out of the unlabelled part otherwise.
 
     Raises:
         ValueError: If a part has no image.
     """
 
-    def __init__(self, labeled: dict | BaseDataset, unlabeled: dict | BaseDataset | None = None) -> None:
+    def __init__(
+        self,
+        labeled: dict | BaseDataset,
+        unlabeled: dict | BaseDataset | None = None,
+        labeled_as_unlabeled: bool = False,
+    ) -> None:
+        self.labeled_as_unlabeled = labeled_as_unlabeled
         parts = dict(labeled=labeled, unlabeled=unlabeled)
         self.parts: dict[str, BaseDataset] = {}
         for name, part in parts.items():
@@ -34,12 +46,13 @@ class SemiDataset:
             # Built lazily: mmengine cannot serialise an empty list, and would say so in terms of arrays.
             dataset = DATASETS.build({**part, 'lazy_init': True}) if isinstance(part, dict) else part
             if not dataset.load_data_list():
-                raise ValueError(
-                    f'the {name} part of SemiDataset has no image: check its data_root, data_prefix='
-                    f'{dataset.data_prefix}, ann_file={dataset.ann_file!r} and suffixes'
-                )
+                raise _no_image(name, dataset)
             dataset.full_init()
+            _keep(name, dataset, lambda path, dataset=dataset: not _is_comment(path, dataset))
             self.parts[name] = dataset
+        if 'unlabeled' in self.parts and not labeled_as_unlabeled:
+            seen = {osp.realpath(path) for path in _paths(self.parts['labeled'])}
+            _keep('unlabeled', self.parts['unlabeled'], lambda path: osp.realpath(path) not in seen)
 
     @property
     def metainfo(self) -> dict:
@@ -67,16 +80,52 @@ class SemiDataset:
         name, local = self.locate(index)
         return self.parts[name].get_data_info(local)
 
-    def __getitem__(self, index: int | SampleIndex) -> dict[str, dict[str, Any]]:
+    def __getitem__(self, index: int | SampleIndex | PlacedSampleIndex) -> dict[str, dict[str, Any]]:
         if isinstance(index, SampleIndex):
             with seeded(index.seed):
-                return self[index.index]
+                return self._prepare(index.index)
+        if isinstance(index, PlacedSampleIndex):
+            with seeded(index.seed):
+                return self._prepare(index.index, class_place=index.place)
+        return self._prepare(index)
+
+    def _prepare(self, index: int, **extra) -> dict[str, dict[str, Any]]:
+        """Run the pipeline on what is known of a sample and, where there is, something extra."""
         name, local = self.locate(index)
+        part = self.parts[name]
         try:
-            sample = self.parts[name][local]
+            sample = part.pipeline({**part.get_data_info(local), **extra}) if extra else part[local]
         except Exception as error:
-            path = self.parts[name].get_data_info(local).get('img_path')
+            path = part.get_data_info(local).get('img_path')
             raise RuntimeError(f'cannot prepare {name} image {path}: {error}') from error
         if not isinstance(sample['inputs'], dict):
             sample = {key: {name: value} for key, value in sample.items()}
         return sample
+
+
+def _paths(dataset: BaseDataset) -> list[str]:
+    return [dataset.get_data_info(index)['img_path'] for index in range(len(dataset))]
+
+
+def _is_comment(path: str, dataset: BaseDataset) -> bool:
+    """Whether a path was made of a line of comment: mmseg takes every line of a list for the name of an image."""
+    folder = dataset.data_prefix.get('img_path') or ''
+    return path.removeprefix(folder).lstrip('/\\').startswith('#')
+
+
+def _keep(name: str, dataset: BaseDataset, wanted: Callable[[str], bool]) -> None:
+    """Reduce a part to the images whose path is wanted."""
+    paths = _paths(dataset)
+    keep = [index for index, path in enumerate(paths) if wanted(path)]
+    if not keep:
+        raise _no_image(name, dataset)
+    if len(keep) < len(paths):
+        dataset.get_subset_(keep)
+
+
+def _no_image(name: str, dataset: BaseDataset) -> ValueError:
+    labels = ', or set labeled_as_unlabeled=True to take the labelled ones' if name == 'unlabeled' else ''
+    return ValueError(
+        f'the {name} part of SemiDataset has no image: check its data_root, data_prefix={dataset.data_prefix}, '
+        f'ann_file={dataset.ann_file!r} and suffixes{labels}'
+    )

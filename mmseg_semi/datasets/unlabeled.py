@@ -1,9 +1,10 @@
 import os.path as osp
 
-import mmengine
 from mmengine import fileio
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
+
+from .splits import IMAGE_SUFFIXES, read_list
 
 
 @DATASETS.register_module()
@@ -13,7 +14,8 @@ class UnlabeledDataset(BaseSegDataset):
     Args:
         data_root (str, optional): Folder that ``img_path`` and ``ann_file`` start from.
         data_prefix (dict): ``dict(img_path=FOLDER)``. Without a list, all images of the folder and its subfolders.
-        ann_file (str): List of images in that folder, one a line, with or without their suffix.
+        ann_file (str): List of images in that folder, one a line, with or without their suffix; lines of comment start
+            with ``#``.
         img_suffix (str | tuple[str, ...]): Suffixes of the images, tried in this order where the list leaves them out.
 
     Raises:
@@ -22,7 +24,7 @@ class UnlabeledDataset(BaseSegDataset):
 
     def __init__(
         self,
-        img_suffix: str | tuple[str, ...] = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp'),
+        img_suffix: str | tuple[str, ...] = IMAGE_SUFFIXES,
         **kwargs,
     ) -> None:
         suffixes = (img_suffix,) if isinstance(img_suffix, str) else tuple(img_suffix)
@@ -34,10 +36,7 @@ class UnlabeledDataset(BaseSegDataset):
         if not osp.isdir(folder):
             raise FileNotFoundError(f'folder of unlabelled images not found: {folder}')
         if self.ann_file and not osp.isdir(self.ann_file):
-            if not osp.isfile(self.ann_file):
-                raise FileNotFoundError(f'list of unlabelled images not found: {self.ann_file}')
-            lines = mmengine.list_from_file(self.ann_file, backend_args=self.backend_args)
-            paths = [self._complete(osp.join(folder, line.strip())) for line in lines if line.strip()]
+            paths = [self._complete(osp.join(folder, name)) for name in read_list(self.ann_file)]
         else:
             names = fileio.list_dir_or_file(folder, list_dir=False, recursive=True, backend_args=self.backend_args)
             paths = sorted(osp.join(folder, name) for name in names if name.lower().endswith(self.img_suffix))

@@ -1,3 +1,4 @@
 from .panel import colorize, heat, panel
+from .views import draw_sample
 
-__all__ = ['colorize', 'heat', 'panel']
+__all__ = ['colorize', 'draw_sample', 'heat', 'panel']

@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import cv2
@@ -77,3 +78,35 @@ def test_an_image_that_cannot_be_read_is_named(tiny_config, tmp_path):
     (tmp_path / 'broken.png').write_bytes(Path(path).read_bytes()[:50])
     with pytest.raises(RuntimeError, match=r'cannot prepare unlabeled image .*broken\.png'):
         DATASETS.build(cfg)[4]
+
+
+def scenes_with(tiny_config, root, **options):
+    init_default_scope('mmseg')
+    cfg = tiny_config().train_dataloader.dataset
+    cfg.labeled.data_root = cfg.unlabeled.data_root = str(root)
+    return DATASETS.build({**cfg, **options})
+
+
+def test_comments_in_lists_are_skipped_whatever_the_class_of_dataset(tiny_config, tiny_data, tmp_path):
+    root = shutil.copytree(tiny_data, tmp_path / 'scenes')
+    for part in ('labeled', 'unlabeled'):
+        path = root / f'splits/{part}.txt'
+        path.write_text(f'# {part}: made by a/tool\n#\n{path.read_text()}')
+    dataset = scenes_with(tiny_config, root)
+    assert dataset.source_sizes == [4, 6]
+    assert [dataset.get_data_info(i)['img_path'][-14:-4] for i in (0, 4)] == ['train_0000', 'train_0004']
+
+
+def test_a_labelled_image_is_unlabelled_too_only_where_the_config_says_so(tiny_config, tiny_data):
+    def whole_folder(**options):
+        cfg = tiny_config().train_dataloader.dataset.unlabeled
+        return scenes_with(tiny_config, tiny_data, unlabeled={**cfg, 'ann_file': ''}, **options)
+
+    assert whole_folder().source_sizes == [4, 6]
+    assert whole_folder(labeled_as_unlabeled=True).source_sizes == [4, 10]
+
+
+def test_an_unlabelled_part_of_labelled_images_alone_is_refused_with_the_way_out(tiny_config, tiny_data):
+    cfg = tiny_config().train_dataloader.dataset.unlabeled
+    with pytest.raises(ValueError, match=r'unlabeled part of SemiDataset has no image.*labeled_as_unlabeled=True'):
+        scenes_with(tiny_config, tiny_data, unlabeled={**cfg, 'ann_file': 'splits/labeled.txt'})

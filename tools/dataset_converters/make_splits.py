@@ -2,64 +2,106 @@
 
     python tools/dataset_converters/make_splits.py data/camvid/images/train data/camvid/splits/1_8 --fraction 1/8
 
-writes ``labeled.txt`` and ``unlabeled.txt``, lists for a dataset's ``ann_file``: names without suffix, relative to the
-folder. The same arguments give the same lists everywhere.
+writes ``labeled.txt`` and ``unlabeled.txt``, lists for the ``ann_file`` of SemiDataset's two parts: names without
+suffix, relative to the folder, under a line of comment that says how they were made. The same images and seed give the
+same lists everywhere, and the labelled list of a smaller fraction is part of that of a larger one.
+
+With ``--annotations`` the labelled part shows every class, or the tool says which it cannot show; ``--balance`` draws
+images of rare classes as often as of common ones, as far as there are any.
 """
 
 import argparse
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
-SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
+from mmseg_semi.datasets.conversion import add_workers, errors_in_one_sentence, track
+from mmseg_semi.datasets.splits import (
+    IMAGE_SUFFIXES,
+    cut_suffix,
+    find_images,
+    fingerprint,
+    rank,
+    read_list,
+    write_list,
+)
 
 
-def list_names(source: Path, suffixes: tuple[str, ...] = SUFFIXES) -> list[str]:
-    """List the images of a folder, or the lines of a list, without suffix and in order.
-
-    Raises:
-        SystemExit: If there is none.
-    """
+def list_names(source: Path, suffixes: tuple[str, ...]) -> list[str]:
+    """List the images of a folder, or the lines of a list, without suffix and in order."""
     if source.is_dir():
-        names = [p.relative_to(source).as_posix() for p in source.rglob('*') if p.name.lower().endswith(suffixes)]
-    elif source.is_file():
-        names = [line.strip() for line in source.read_text().splitlines()]
-    else:
-        raise SystemExit(f'{source} is neither a folder of images nor a list of them')
-    known = {name: next((s for s in suffixes if name.lower().endswith(s)), '') for name in names if name}
-    names = sorted({name[: len(name) - len(suffix)] for name, suffix in known.items()})
-    if len(names) < 2:
-        raise SystemExit(f'{source} names {len(names)} images; a split needs two or more')
-    return names
+        return list(find_images(source, suffixes))
+    if source.is_file():
+        return sorted({cut_suffix(line, suffixes) for line in read_list(source)})
+    raise FileNotFoundError(f'{source} is neither a folder of images nor a list of them')
 
 
-def split(names: list[str], num_labeled: int, seed: int) -> tuple[list[str], list[str]]:
-    """Draw ``num_labeled`` names; give them and the rest, both in order."""
-    chosen = set(np.random.default_rng(seed).permutation(len(names))[:num_labeled].tolist())
-    return [n for i, n in enumerate(names) if i in chosen], [n for i, n in enumerate(names) if i not in chosen]
+def shown_classes(path: Path, num_classes: int) -> frozenset[int]:
+    """Read which classes an annotation shows; ids from ``num_classes`` on are ignored."""
+    try:
+        with Image.open(path) as image:
+            return frozenset(i for i in np.unique(image).tolist() if i < num_classes)
+    except FileNotFoundError:
+        raise FileNotFoundError(f'annotation not found: {path}; see --annotations and --seg-map-suffix') from None
+    except (OSError, SyntaxError) as error:
+        raise ValueError(f'unreadable annotation {path}: {error}') from error
 
 
-def main() -> None:
+def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('source', type=Path, help='folder of training images, or a list of them')
     parser.add_argument('out', type=Path, help='folder for labeled.txt and unlabeled.txt')
     amount = parser.add_mutually_exclusive_group(required=True)
     amount.add_argument('--fraction', type=Fraction, help='labelled share, such as 1/8, rounded to whole images')
     amount.add_argument('--count', type=int, help='labelled images')
-    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--seed', type=int, default=0, help='default: %(default)s')
     parser.add_argument('--suffix', help="what to cut from the names, such as Cityscapes' _leftImg8bit.png")
+    parser.add_argument('--annotations', type=Path, help='their folder: let the labelled part show every class')
+    parser.add_argument('--seg-map-suffix', default='.png', help='of the annotations (default: %(default)s)')
+    parser.add_argument('--num-classes', type=int, help='ids from 0 to this, left out, are classes; with --annotations')
+    parser.add_argument('--balance', action='store_true', help='balance the labelled part by class')
+    add_workers(parser)
     args = parser.parse_args()
+    if (args.annotations is None) != (args.num_classes is None):
+        parser.error('--annotations and --num-classes go together')
+    if args.balance and args.annotations is None:
+        parser.error('--balance needs --annotations and --num-classes')
+    return args
 
-    names = list_names(args.source, (args.suffix.lower(),) if args.suffix else SUFFIXES)
+
+def main(args: argparse.Namespace) -> None:
+    names = list_names(args.source, (args.suffix,) if args.suffix else IMAGE_SUFFIXES)
     num_labeled = args.count if args.count is not None else round(len(names) * args.fraction)
     if not 0 < num_labeled < len(names):
-        raise SystemExit(f'{num_labeled} of {len(names)} images labelled leaves one part empty')
+        raise ValueError(f'{num_labeled} of {len(names)} images labelled leaves one part empty')
+    classes = None
+    if args.annotations is not None:
+        paths = [args.annotations / f'{name}{args.seg_map_suffix}' for name in names]
+        read = partial(shown_classes, num_classes=args.num_classes)
+        classes = dict(zip(names, track(read, paths, args.workers), strict=True))
+    labeled = set(rank(names, args.seed, classes, args.balance)[:num_labeled])
+    drawn = 'balanced by class' if args.balance else 'with every class' if classes else 'at random'
+    header = (
+        f'of {len(names)} images (fingerprint {fingerprint(names)}), {num_labeled} labelled, drawn {drawn} with seed '
+        f'{args.seed} by make_splits.py'
+    )
     args.out.mkdir(parents=True, exist_ok=True)
-    for name, part in zip(('labeled', 'unlabeled'), split(names, num_labeled, args.seed), strict=True):
-        (args.out / f'{name}.txt').write_text('\n'.join(part) + '\n')
-        print(f'{args.out / name}.txt: {len(part)} images')
+    for part in ('labeled', 'unlabeled'):
+        chosen = [name for name in names if (name in labeled) == (part == 'labeled')]
+        write_list(args.out / f'{part}.txt', chosen, f'{part}: {len(chosen)} {header}')
+        print(f'{args.out / part}.txt: {len(chosen)} images')
+    if classes:
+        shown = frozenset().union(*(classes[name] for name in labeled))
+        nowhere = set(range(args.num_classes)).difference(*classes.values())
+        if nowhere:
+            print(f'no image shows the classes {sorted(nowhere)}')
+        if left := set(range(args.num_classes)) - shown - nowhere:
+            print(f'{num_labeled} images are too few to show all classes: the labelled part lacks {sorted(left)}')
 
 
 if __name__ == '__main__':
-    main()
+    with errors_in_one_sentence():
+        main(parse_args())

@@ -1,4 +1,4 @@
-# CamVid at half resolution, 1/8 of the 367 training images labelled.
+# CamVid at half resolution, 1/8 of the 367 training images labelled (docs/datasets/camvid.md).
 _base_ = ['../tta.py']
 data_root = 'data/camvid/'
 splits = '{{ fileDirname }}/splits/camvid/1_8/'

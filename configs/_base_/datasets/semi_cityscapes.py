@@ -1,4 +1,4 @@
-# Cityscapes, 1/8 of the 2975 training images (372) labelled, in mmseg's layout (gtFine with labelTrainIds). Its lists:
+# Cityscapes, 1/8 of the 2975 training images (372) labelled (docs/datasets/cityscapes.md). Lists:
 #   python tools/dataset_converters/make_splits.py data/cityscapes/leftImg8bit/train data/cityscapes/splits/1_8 \
 #       --fraction 1/8 --suffix _leftImg8bit.png
 _base_ = ['../tta.py']

@@ -1,8 +1,4 @@
-# VOC 2012 with the 10582 training labels of the augmented set, 1/8 of them (1323) used, in mmseg's layout. For
-# SegmentationClassAug to hold all labels and splits/1_8 the lists, run once in data/VOCdevkit/VOC2012:
-#   cp -n SegmentationClass/*.png SegmentationClassAug/
-#   cat ImageSets/Segmentation/train.txt ImageSets/Segmentation/aug.txt > ImageSets/Segmentation/trainaug.txt
-# and here, with other fractions for other splits:
+# VOC 2012 with the 10582 training labels of the augmented set, 1/8 of them (1323) used (docs/datasets/voc.md). Lists:
 #   python tools/dataset_converters/make_splits.py data/VOCdevkit/VOC2012/ImageSets/Segmentation/trainaug.txt \
 #       data/VOCdevkit/VOC2012/splits/1_8 --fraction 1/8
 _base_ = ['../tta.py']

@@ -1,7 +1,15 @@
+from .crop import ClassUniformCrop
 from .cutmix import RandomCutMixRegion
 from .loading import LoadUnlabeledImage
 from .multi_view import MultiView
 from .paired_crop import PairedRandomCrop
 from .photometric import StrongPhotometric
 
-__all__ = ['LoadUnlabeledImage', 'MultiView', 'PairedRandomCrop', 'RandomCutMixRegion', 'StrongPhotometric']
+__all__ = [
+    'ClassUniformCrop',
+    'LoadUnlabeledImage',
+    'MultiView',
+    'PairedRandomCrop',
+    'RandomCutMixRegion',
+    'StrongPhotometric',
+]

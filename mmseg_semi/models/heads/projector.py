@@ -21,6 +21,7 @@ class Projector(BaseModule):
     def __init__(self, in_channels: int, out_channels: int = 128, init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
         self.in_channels = in_channels
+        self.out_channels = out_channels
         self.layers = nn.Sequential(
             nn.Conv2d(in_channels, out_channels, 1), nn.ReLU(inplace=True), nn.Conv2d(out_channels, out_channels, 1)
         )

@@ -23,9 +23,10 @@ class ContextAwareConsistency(SemiSegmentor):
 
     Views: ``crop1`` and ``crop2``, as :class:`PairedRandomCrop` and :class:`MultiView` make them.
 
-    Logs: ``active_anchors``, the share of features of the overlap that are moved, ``confidence``, their mean confidence
-    and, where true labels are known, ``negative_precision``: the share of pairs of an anchor and a new negative that
-    truly are of two classes (Fig. 6).
+    Logs: ``active_anchors``, the share of features of the overlap that are moved; ``confidence``, the mean over all
+    cells; ``iou_out_of_range``, the number of images that are too small for the range of the crops; and, where true
+    labels are known, ``negative_precision``, the share of pairs of an anchor and a new negative that truly are of two
+    classes (Fig. 6).
 
     Rows of Table 3 are switches: ``projector=None``; ``iou_range=(1.0, 1.0)`` of the crops for no context;
     ``contrast=dict(type='FeatureL2Loss')``; ``directional=False``, ``negative_sampling=False`` and
@@ -105,7 +106,12 @@ class ContextAwareConsistency(SemiSegmentor):
                           anchor_id=place[own], negative_id=negatives[2])
             for own, other in ((one, two), (two, one))
         ]  # fmt: skip
-        return {self.contrast.loss_name: sum(losses), **self.statistics(label, confidence, true_label, shown, one, two)}
+        missed = sum(not sample.iou_in_range for sample in views.crop1.data_samples)
+        return {
+            self.contrast.loss_name: sum(losses),
+            **self.statistics(label, confidence, true_label, shown, one, two),
+            'iou_out_of_range': phi.new_tensor(missed),
+        }
 
     def embed(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Project the student's features, and classify them.
@@ -159,6 +165,12 @@ class ContextAwareConsistency(SemiSegmentor):
         images, rank = len(views.crop1.image), get_dist_info()[0]
 
         def of(view: View) -> tuple[Tensor, Tensor, Tensor]:
+            crop, size = view.data_samples[0].img_shape, view.image.shape[2:]
+            if tuple(crop) != tuple(size):
+                raise ValueError(
+                    f'ContextAwareConsistency: crops of {tuple(crop)} pixels are padded to {tuple(size)}: let the '
+                    "crop_size of PairedRandomCrop and the data preprocessor's size agree"
+                )
             filled = F.max_pool2d((~view.valid[:, None]).float(), self.stride)[:, 0]
             centre = slice(self.stride // 2, None, self.stride)
             return (

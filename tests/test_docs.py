@@ -1,0 +1,71 @@
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmseg.registry import MODELS
+from PIL import Image
+
+from mmseg_semi.datasets.splits import read_list
+from mmseg_semi.datasets.textured_scenes import render_scene
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted((ROOT / 'docs').rglob('*.md'))
+
+
+def blocks(page, language):
+    return re.findall(rf'```{language}\n(.*?)```', page.read_text(), re.DOTALL)
+
+
+def commands(page, tool):
+    """The arguments of all calls of a tool on a page."""
+    lines = '\n'.join(blocks(page, 'bash')).replace('\\\n', ' ').splitlines()
+    return [shlex.split(line, comments=True)[2:] for line in lines if line.strip().startswith(f'python tools/{tool}')]
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.stem)
+def test_every_tool_and_config_on_a_page_is_there(page):
+    text = page.read_text()
+    assert re.findall(r'tools/[\w/]+\.(?:py|sh)', text)
+    for path in re.findall(r'(?:tools|configs)/[\w/.-]+\.(?:py|sh)', text):
+        assert 'mine' in path or (ROOT / path).is_file(), path
+    for name in re.findall(r'^NAME=(.+)$', text, re.MULTILINE):
+        assert (ROOT / f'configs/structured_consistency/{name}.py').is_file(), name
+
+
+def test_following_the_page_on_own_data_gives_lists_a_picture_and_a_model(run_tool, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = ROOT / 'docs/datasets/own_data.md'
+    for part, number in (('train', 6), ('val', 2)):
+        for i in range(number):
+            image, label = render_scene(part, i, (64, 80))
+            for kind, suffix, pixels in (('images', 'jpg', image[..., ::-1]), ('annotations', 'png', label > 2)):
+                if kind == 'images' or part == 'val' or i % 2:
+                    path = Path(f'data/mine/{kind}/{part}/a/{i}.{suffix}')
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    Image.fromarray(np.ascontiguousarray(pixels).astype(np.uint8)).save(path)
+
+    for arguments in commands(page, 'dataset_converters/folder.py'):
+        done = run_tool('dataset_converters/folder.py', *arguments, '--workers', 1)
+        assert done.returncode == 0, done.stderr
+    assert read_list('data/mine/splits/all/labeled.txt') == ['a/1', 'a/3', 'a/5']
+    assert read_list('data/mine/splits/all/unlabeled.txt') == ['a/0', 'a/2', 'a/4']
+
+    shutil.copytree(ROOT / 'configs/_base_', 'configs/_base_')
+    shutil.copy('configs/_base_/datasets/semi_folder.py', 'configs/_base_/datasets/semi_mine.py')
+    Path('configs/mine').mkdir()
+    for name, config in zip(('supervised', 'structured_consistency'), blocks(page, 'python'), strict=True):
+        Path(f'configs/mine/{name}.py').write_text(config)
+    (arguments,) = commands(page, 'dataset_converters/check_dataset.py')
+    done = run_tool('dataset_converters/check_dataset.py', *arguments, '--workers', 1)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert Path('work_dirs/structured_consistency/check_dataset.png').is_file()
+
+    init_default_scope('mmseg')
+    cfg = Config.fromfile('configs/mine/structured_consistency.py')
+    assert MODELS.build(cfg.model).student.num_classes == 2
+    assert Config.fromfile('configs/mine/supervised.py').train_dataloader.sampler.source_ratio == [1]

@@ -1,0 +1,117 @@
+import shutil
+from functools import partial
+
+import cv2
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def scenes(tiny_config, tiny_data, tmp_path):
+    """Config and root of a dataset of its own, which a test may spoil."""
+    root = shutil.copytree(tiny_data, tmp_path / 'scenes')
+    cfg = tiny_config()
+    for part in (cfg.train_dataloader.dataset.labeled, cfg.train_dataloader.dataset.unlabeled):
+        part.data_root = str(root)
+    cfg.val_dataloader.dataset.data_root = cfg.test_dataloader.dataset.data_root = str(root)
+    return cfg, root
+
+
+@pytest.fixture
+def check(run_tool, scenes, tmp_path):
+    def check(*args):
+        scenes[0].dump(tmp_path / 'config.py')
+        run = partial(run_tool, 'dataset_converters/check_dataset.py', tmp_path / 'config.py')
+        return run('--workers', 2, '--out', tmp_path / 'page.png', '--rows', 2, *args)
+
+    return check
+
+
+def test_sound_data_give_no_problem_class_frequencies_and_a_page(check, tmp_path):
+    done = check()
+    assert done.returncode == 0, done.stdout + done.stderr
+    for kind in ('missing', 'unreadable', 'mismatched', 'out of range', 'duplicated', 'leaking'):
+        assert f'{kind}: none' in done.stdout
+    sky = next(line for line in done.stdout.splitlines() if line.startswith('sky'))
+    assert sky.split()[1].endswith('%')
+    assert sky.split()[2] == '4'
+    page = cv2.imread(str(tmp_path / 'page.png'))
+    assert page.shape[0] > 2 * 192
+    assert page.shape[1] > 5 * 192  # labelled image and annotation, weak, strong, region
+    assert page.std() > 30
+
+
+@pytest.mark.parametrize(
+    ('spoil', 'problem'),
+    [
+        (lambda root: (root / 'images/train/train_0007.png').unlink(), 'missing: 1\n  unlabeled: image not found'),
+        (
+            lambda root: (root / 'images/val/val_0001.png').write_bytes(b'?'),
+            'unreadable: 1\n  val: unreadable image',
+        ),
+        (
+            lambda root: cv2.imwrite(str(root / 'annotations/train/train_0001.png'), np.zeros((9, 9), np.uint8)),
+            'mismatched: 1\n  labeled:',
+        ),
+        (
+            lambda root: cv2.imwrite(str(root / 'annotations/val/val_0001.png'), np.full((40, 48), 8, np.uint8)),
+            'out of range: 1\n  val: annotation',
+        ),
+        (
+            lambda root: shutil.copy(root / 'images/train/train_0005.png', root / 'images/train/train_0006.png'),
+            'duplicated: 1\n  unlabeled:',
+        ),
+        (
+            lambda root: shutil.copy(root / 'images/train/train_0000.png', root / 'images/val/val_0000.png'),
+            'leaking: 1\n  labeled/val:',
+        ),
+        (
+            lambda root: shutil.copy(root / 'images/train/train_0000.png', root / 'images/train/train_0009.png'),
+            'leaking: 1\n  labeled/unlabeled:',
+        ),
+    ],
+    ids=[
+        'missing',
+        'unreadable',
+        'mismatched',
+        'out of range',
+        'duplicated',
+        'leaking to val',
+        'leaking to unlabelled',
+    ],
+)
+def test_each_kind_of_problem_is_reported_with_its_part(check, scenes, spoil, problem):
+    spoil(scenes[1])
+    done = check()
+    assert done.returncode == 1
+    assert problem in done.stdout
+
+
+def test_all_problems_are_counted_and_the_first_of_them_shown(check, scenes):
+    for i in (4, 5, 6):
+        (scenes[1] / f'images/train/train_000{i}.png').unlink()
+    out = check('--show', 2).stdout
+    assert 'missing: 3' in out
+    assert 'and 1 more; --show 3 names all' in out
+
+
+def test_annotations_of_unlabelled_images_are_not_read(check, scenes):
+    for i in range(4, 10):
+        (scenes[1] / f'annotations/train/train_000{i}.png').write_bytes(b'?')
+    assert check().returncode == 0
+
+
+def test_a_missing_list_is_one_sentence(check, scenes):
+    scenes[0].train_dataloader.dataset.labeled.ann_file = 'splits/nowhere.txt'
+    done = check()
+    assert done.returncode == 1
+    assert 'train_dataloader: ' in done.stderr
+    assert 'nowhere.txt' in done.stderr
+
+
+def test_a_supervised_config_is_checked_too(check, scenes, tmp_path):
+    cfg = scenes[0]
+    cfg.train_dataloader.dataset = cfg.train_dataloader.dataset.labeled
+    done = check()
+    assert done.returncode == 0, done.stderr
+    assert 'unlabeled' not in done.stdout
