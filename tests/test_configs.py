@@ -33,7 +33,8 @@ def parts(cfg):
 
 
 def crops(cfg):
-    return {tuple(step.crop_size) for part in parts(cfg).values() for step in part.pipeline if step.type in ('RandomCrop', 'PairedRandomCrop')}
+    steps = [step for part in parts(cfg).values() for step in part.pipeline]
+    return {tuple(step.crop_size) for step in steps if step.type in ('RandomCrop', 'PairedRandomCrop')}
 
 
 @each_config

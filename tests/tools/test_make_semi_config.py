@@ -1,0 +1,80 @@
+import pytest
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+
+@pytest.fixture
+def supervised(tiny_config, tmp_path):
+    """A plain mmseg config, as a user has it, its path and that of the data."""
+    cfg = tiny_config('SemiSegmentor')
+    dataset = cfg.train_dataloader.dataset.labeled
+    plain = dict(
+        default_scope='mmseg',
+        model=cfg.model.segmentor,
+        train_dataloader=dict(
+            batch_size=2, num_workers=0, sampler=dict(type='InfiniteSampler', shuffle=True), dataset=dataset
+        ),
+        train_cfg=dict(type='IterBasedTrainLoop', max_iters=2, val_interval=2),
+        optim_wrapper=cfg.optim_wrapper,
+        val_dataloader=cfg.val_dataloader,
+        val_evaluator=cfg.val_evaluator,
+        val_cfg=dict(type='ValLoop'),
+        default_hooks=dict(
+            checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=2),
+            logger=dict(type='LoggerHook', interval=1, log_metric_by_epoch=False),
+            visualization=dict(type='SegVisualizationHook'),
+        ),
+        visualizer=dict(cfg.visualizer, name='made'),
+        log_processor=dict(by_epoch=False),
+    )
+    path = tmp_path / 'mine.py'
+    Config(plain).dump(path)
+    return path, dataset.data_root
+
+
+@pytest.mark.parametrize('method', ['structured_consistency', 'unimatch', 'context_aware_consistency'])
+def test_what_it_writes_trains(run_tool, supervised, tmp_path, method):
+    path, root = supervised
+    out = tmp_path / 'semi.py'
+    lists = [f'{root}/splits/{name}.txt' for name in ('labeled', 'unlabeled')]
+    done = run_tool(
+        'make_semi_config.py', path, '--method', method, '--labeled', lists[0], '--unlabeled', lists[1], '-o', out
+    )
+    assert done.returncode == 0, done.stderr
+    assert "{'labeled': 4, 'unlabeled': 6} images" in done.stdout
+    cfg = Config.fromfile(out)
+    assert cfg.optim_wrapper == Config.fromfile(path).optim_wrapper
+    cfg.work_dir = str(tmp_path / 'work')
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    assert runner.iter == 2
+    assert 'teacher/mIoU' in runner.message_hub.log_scalars.keys() | {
+        key.removeprefix('val/') for key in runner.message_hub.log_scalars
+    }
+
+
+def test_unlabelled_images_may_come_from_a_folder(run_tool, supervised, tmp_path):
+    path, root = supervised
+    out = tmp_path / 'semi.py'
+    done = run_tool('make_semi_config.py', path, '--method', 'fixmatch', '--labeled', f'{root}/splits/labeled.txt',
+                    '--unlabeled', f'{root}/images/val', '-o', out)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "'unlabeled': 2}" in done.stdout
+
+
+@pytest.mark.parametrize(('change', 'message'), [
+    (dict(train_cfg=dict(type='EpochBasedTrainLoop', max_epochs=2, _delete_=True)), 'counts epochs'),
+    (dict(train_dataloader=dict(dataset=dict(pipeline=[dict(type='LoadImageFromFile')]))), 'has no RandomCrop'),
+    (dict(model=dict(decode_head=dict(type='Unknown'))), 'is written, but does not build'),
+])  # fmt: skip
+def test_a_config_that_cannot_be_wrapped_is_refused_in_a_sentence(run_tool, supervised, tmp_path, change, message):
+    path, root = supervised
+    cfg = Config.fromfile(path)
+    cfg.merge_from_dict(change)
+    cfg.dump(path)
+    lists = [f'{root}/splits/{name}.txt' for name in ('labeled', 'unlabeled')]
+    done = run_tool('make_semi_config.py', path, '--method', 'fixmatch', '--labeled', lists[0], '--unlabeled', lists[1],
+                    '-o', tmp_path / 'semi.py')  # fmt: skip
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert 'Traceback' not in done.stderr

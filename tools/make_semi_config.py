@@ -1,0 +1,163 @@
+"""Make a supervised mmseg config semi-supervised.
+
+Writes a short config that inherits yours, wraps its model in a method, and trains on a labelled list and on unlabelled
+images; then builds it, so that what does not fit is said at once.
+
+Example:
+    python tools/make_semi_config.py my_config.py --method unimatch --labeled splits/1_8/labeled.txt \\
+        --unlabeled splits/1_8/unlabeled.txt -o my_semi_config.py
+"""
+
+import argparse
+import os.path as osp
+from pathlib import Path
+from pprint import pformat
+
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmseg.registry import DATASETS, MODELS
+
+import mmseg_semi  # noqa: F401
+
+METHODS = Path(__file__).resolve().parents[1] / 'configs/_base_/methods'
+GEOMETRY = {
+    'RandomChoiceResize', 'RandomCrop', 'RandomFlip', 'RandomResize', 'RandomRotate', 'RandomRotFlip', 'Resize',
+    'ResizeShortestEdge', 'ResizeToMultiple',
+}  # fmt: skip
+
+TEMPLATE = """# Made by tools/make_semi_config.py: {name}, trained with {method}.
+_base_ = [
+    {config!r},
+    {method_file!r},
+]
+custom_imports = dict(imports=['mmseg_semi'], allow_failed_imports=False)
+model = dict(_delete_=True, segmentor=_base_.model, **_base_.method)
+
+labeled = _base_.train_dataloader.dataset{wrapped}
+labeled.ann_file = {labeled!r}
+geometry = {geometry}
+{crop}unlabeled = dict(
+    type='UnlabeledDataset',
+{unlabeled}    pipeline=[dict(type='LoadUnlabeledImage'), *geometry, *{views}],
+)
+train_dataloader = dict(
+    batch_size={batch_size},
+    sampler=dict(_delete_=True, type='SemiSampler', batch_size={batch_size}, source_ratio={ratio}),
+    collate_fn=dict(type='semi_collate'),
+    dataset=dict(_delete_=True, type='SemiDataset', labeled=labeled, unlabeled=unlabeled),
+)
+train_cfg = dict(type='SemiIterBasedTrainLoop')
+val_cfg = dict(type='TeacherStudentValLoop')
+default_hooks = dict(
+    checkpoint=dict(type='SafeCheckpointHook'),
+    dataset_check=dict(type='DatasetCheckHook'),
+    iter_seed=dict(type='IterSeedHook'),
+    mean_teacher=dict(type='MeanTeacherHook', momentum=0.001),
+    invalid_loss=dict(type='InvalidLossHook'),
+    pseudo_label=dict(type='PseudoLabelVisualizationHook'),
+)
+randomness = dict(seed=0)
+"""
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    methods = sorted(path.stem for path in METHODS.glob('*.py'))
+    parser.add_argument('config', help='supervised config file of mmseg, or mmseg::NAME for one that it ships')
+    parser.add_argument('--method', required=True, choices=methods, help='what to train with')
+    parser.add_argument('--labeled', required=True, help='list of labelled images, as ann_file of your dataset')
+    parser.add_argument('--unlabeled', required=True, help='list in the same folder of images, or a folder of its own')
+    parser.add_argument('-o', '--out', type=Path, required=True, help='config file to write')
+    return parser.parse_args()
+
+
+def make(config: str, method: str, labeled: str, unlabeled: str, out: Path) -> str:
+    """Compose the config.
+
+    Raises:
+        SystemExit: If the supervised config is of a kind that cannot be wrapped.
+    """
+    base = Config.fromfile(config)
+    for key in ('model', 'train_dataloader', 'train_cfg'):
+        if key not in base:
+            raise SystemExit(f'{config} has no {key}: give the config file that you would train')
+    if hasattr(MODELS.get(base.model.type), 'loss_unlabeled'):
+        raise SystemExit(f'{config} is semi-supervised already: its model is {base.model.type}')
+    if 'max_iters' not in base.train_cfg:
+        raise SystemExit(f'{config} counts epochs: set train_cfg=dict(type="IterBasedTrainLoop", max_iters=...) first')
+    dataset, wrapped = base.train_dataloader.dataset, ''
+    while dataset.type == 'RepeatDataset':
+        dataset, wrapped = dataset.dataset, f'{wrapped}.dataset'
+    if 'pipeline' not in dataset:
+        raise SystemExit(f'train_dataloader.dataset of {config} is a {dataset.type}: give one dataset with a pipeline')
+
+    geometry = [dict(step) for step in dataset.pipeline if step.type in GEOMETRY]
+    paired = method == 'context_aware_consistency'
+    crops = [step['crop_size'] for step in geometry if step['type'] == 'RandomCrop']
+    if not crops:
+        raise SystemExit(f'the training pipeline of {config} has no RandomCrop: add one, so that images can be stacked')
+    if paired:
+        geometry = geometry[: [step['type'] for step in geometry].index('RandomCrop')]
+    names = 'labeled.data_root', "labeled.data_prefix['img_path']"
+    if osp.isdir(unlabeled):
+        source = f'    data_prefix=dict(img_path={osp.abspath(unlabeled)!r}),\n'
+    else:
+        source = f'    data_root={names[0]},\n' if dataset.get('data_root') else ''
+        source += f'    data_prefix=dict(img_path={names[1]}),\n    ann_file={osp.abspath(unlabeled)!r},\n'
+        if 'img_suffix' in dataset:
+            source += '    img_suffix=labeled.img_suffix,\n'
+    number = base.train_dataloader.batch_size
+    ratio = [number, number if paired else 2 * number]
+    folder = out.resolve().parent
+    return TEMPLATE.format(
+        name=osp.basename(config),
+        config=config if '::' in config else osp.relpath(config, folder),
+        method=method,
+        method_file=osp.relpath(METHODS / f'{method}.py', folder),
+        wrapped=wrapped,
+        labeled=osp.abspath(labeled),
+        geometry=pformat(geometry, width=110, sort_dicts=False),
+        crop=f'views = _base_.views\nviews[0].crop_size = {tuple(crops[0])}\n' if paired else '',
+        views='views' if paired else '_base_.views',
+        unlabeled=source,
+        batch_size=sum(ratio),
+        ratio=ratio,
+    )
+
+
+def check(path: Path) -> None:
+    """Build the model, without weights, the datasets and their pipelines.
+
+    Raises:
+        SystemExit: Naming what does not fit.
+    """
+    cfg = Config.fromfile(path)
+    init_default_scope(cfg.get('default_scope', 'mmseg'))
+    cfg.model.segmentor.pretrained = None
+    try:
+        model = MODELS.build(cfg.model)
+        dataset = DATASETS.build(cfg.train_dataloader.dataset)
+    except Exception as error:
+        raise SystemExit(f'{path} is written, but does not build: {error}') from error
+    sizes = dict(zip(dataset.parts, dataset.source_sizes, strict=True))
+    print(f'{type(model).__name__} of {type(model.student).__name__}, {sizes} images')
+
+
+def main() -> None:
+    """Write and check."""
+    args = parse_args()
+    for path in (args.labeled, args.unlabeled):
+        if not osp.exists(path):
+            raise SystemExit(f'{path} is not there: give a list of images, one a line, or a folder')
+    if args.out.exists():
+        raise SystemExit(f'{args.out} exists: remove it, or choose another name')
+    text = make(args.config, args.method, args.labeled, args.unlabeled, args.out)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(text)
+    check(args.out)
+    print(f'Written: {args.out}\nTrain it: python tools/train.py {args.out}')
+
+
+if __name__ == '__main__':
+    main()
