@@ -8,7 +8,7 @@ import mmcv
 from mmengine import fileio
 from mmengine.config import Config, DictAction
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
+from mmengine.runner import CheckpointLoader, Runner
 
 from mmseg_semi.engine.launch import add_launcher, leave_together, prepare_device
 
@@ -50,10 +50,21 @@ def check(cfg: Config, args: argparse.Namespace) -> None:
     is_local = '://' not in args.checkpoint
     if is_local and not osp.isfile(args.checkpoint):
         raise SystemExit(f'there is no checkpoint {args.checkpoint}')
-    if args.predict_on and 'segmentor' not in cfg.model:
+    plain = 'segmentor' not in cfg.model
+    if plain and is_local and any(key.startswith('teacher.') for key in _keys(args.checkpoint)):
+        raise SystemExit(
+            f'{args.checkpoint} holds student and teacher, {args.config} is a plain {cfg.model.type}: test it with the '
+            'config that it was trained with, or take one out with tools/model_converters/export_segmentor.py'
+        )
+    if args.predict_on and plain:
         raise SystemExit(f'--predict-on: {cfg.model.type} has no teacher and student, only semi-supervised models do')
     if args.tta and not ('tta_pipeline' in cfg and 'tta_model' in cfg):
         raise SystemExit('--tta: the config sets no tta_model and tta_pipeline; configs/_base_/tta.py has both')
+
+
+def _keys(checkpoint: str) -> set[str]:
+    content = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
+    return set(content.get('state_dict', content))
 
 
 def main() -> None:

@@ -65,6 +65,13 @@ def test_a_supervised_config_is_tested_too_and_scales_and_tiles_are_averaged(tra
     assert 'no teacher and student' in run(config, tmp_path / 'plain.pth', '--predict-on', 'teacher', ok=False)
 
 
+def test_a_plain_config_refuses_a_checkpoint_of_student_and_teacher(trained):
+    cfg, config, checkpoint = trained
+    cfg.model = cfg.model.segmentor
+    cfg.dump(config)
+    assert 'holds student and teacher' in run(config, checkpoint, ok=False).splitlines()[-1]
+
+
 def test_what_is_missing_is_named_in_one_sentence(trained):
     cfg, config, checkpoint = trained
     assert run(config, 'nowhere.pth', ok=False).splitlines()[-1] == 'there is no checkpoint nowhere.pth'

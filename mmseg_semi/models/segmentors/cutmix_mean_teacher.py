@@ -22,19 +22,29 @@ class CutMixMeanTeacher(SemiSegmentor):
     Args:
         consistency (list[dict], optional): Losses of a student's :class:`Prediction` and a :class:`Target`. Defaults to
             the paper's: pixel consistency with weight 20, structured consistency with weight 3.
+        joint_batch (bool): Whether mixed and labelled images, of one size, pass the backbone in one batch, so that
+            batch norm sees in training what its running statistics then stand for. Defaults to True.
         **kwargs: See :class:`SemiSegmentor`.
     """
 
     mixes_pairs = True
 
-    def __init__(self, *args, consistency: list[dict] | None = None, **kwargs) -> None:
+    def __init__(self, *args, consistency: list[dict] | None = None, joint_batch: bool = True, **kwargs) -> None:
         super().__init__(*args, **kwargs)
+        self.joint_batch = joint_batch
         if consistency is None:
             consistency = [
                 dict(type='PixelConsistencyLoss', loss_weight=20.0),
                 dict(type='StructuredConsistencyLoss', loss_weight=3.0),
             ]
         self.consistency = ConsistencyLosses(consistency)
+
+    def joining_images(self, views: UnlabeledViews) -> Tensor | None:
+        """Let the mixed images pass the backbone with the labelled ones."""
+        if not self.joint_batch:
+            return None
+        image, _ = views.mixed = self.student_input(views)
+        return image
 
     def student_input(self, views: UnlabeledViews) -> tuple[Tensor, Target]:
         """Mix k images, and the teacher's predictions on them, out of 2k."""
@@ -43,5 +53,6 @@ class CutMixMeanTeacher(SemiSegmentor):
 
     def loss_unlabeled(self, views: UnlabeledViews) -> dict[str, Tensor]:
         """Compare the mix of predictions with the prediction of the mix (equations 3, 4 and 10)."""
-        image, target = self.student_input(views)
-        return self.consistency(Prediction(self.seg_logits(self.student, image)), target)
+        image, target = views.mixed if hasattr(views, 'mixed') else self.student_input(views)
+        student = self.seg_logits(self.student, image, getattr(views, 'features', None))
+        return self.consistency(Prediction(student), target)

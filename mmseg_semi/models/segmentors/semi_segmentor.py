@@ -143,7 +143,7 @@ class SemiSegmentor(BaseSegmentor):
         """
         if labeled.shape[1:] != unlabeled.shape[1:]:
             raise ValueError(
-                f'{type(self).__name__} passes labelled and weakly augmented images in one batch, but they measure '
+                f'{type(self).__name__} passes labelled and unlabelled images in one batch, but they measure '
                 f'{tuple(labeled.shape[2:])} and {tuple(unlabeled.shape[2:])}: use one crop_size for both'
             )
         if self._extracts_alike is None:

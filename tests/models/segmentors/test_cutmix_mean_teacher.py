@@ -1,10 +1,14 @@
+import copy
+
 import pytest
 import torch
 from conftest import tiny_segmentor
 from mmengine.registry import init_default_scope
+from mmengine.structures import PixelData
 from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
 
-from mmseg_semi.models import Prediction, UnlabeledViews, View
+from mmseg_semi.models import Prediction, UnlabeledViews, View, pixel_consistency_loss
 
 
 @pytest.fixture
@@ -90,3 +94,39 @@ def test_the_teacher_gets_no_gradient(model, views):
     sum(model.loss_unlabeled(views).values()).backward()
     assert all(p.grad is None for p in model.teacher.parameters())
     assert model.student.backbone.stem[0].weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize('joint_batch', [True, False])
+def test_mixed_and_labelled_images_share_their_batch_statistics_if_asked(views, joint_batch):
+    init_default_scope('mmseg')
+    torch.manual_seed(0)
+    segmentor = tiny_segmentor('BN')
+    segmentor['decode_head']['dropout_ratio'] = segmentor['auxiliary_head']['dropout_ratio'] = 0
+    losses = [dict(type='PixelConsistencyLoss')]
+    config = dict(type='CutMixMeanTeacher', segmentor=segmentor, consistency=losses, joint_batch=joint_batch)
+    model = MODELS.build(config).double().train()
+    model.init_weights()
+    student = copy.deepcopy(model).student
+    labeled = torch.randn(3, 3, 32, 32, dtype=torch.float64)
+    label = [SegDataSample(gt_sem_seg=PixelData(data=torch.ones(1, 32, 32, dtype=torch.long))) for _ in labeled]
+    image, target = model.student_input(views)
+    if joint_batch:
+        features = student.extract_feat(torch.cat([labeled, image]))
+        own, mixed = [f[:3] for f in features], [f[3:] for f in features]
+    else:
+        own, mixed = student.extract_feat(labeled), student.extract_feat(image)
+    expected = student.decode_head.loss(own, label, {})['loss_ce']
+    prob = torch.nn.functional.interpolate(student.decode_head(mixed), (32, 32), mode='bilinear').softmax(1)
+
+    samples = dict(labeled=label)
+    for name in ('weak', 'strong'):
+        view = getattr(views, name)
+        samples[name] = [
+            SegDataSample(valid_map=PixelData(data=(~v).long()[None]), cutmix_region=PixelData(data=r[None]))
+            for v, r in zip(view.valid, view.region, strict=True)
+        ]
+    inputs = dict(labeled=labeled, weak=views.weak.image, strong=views.strong.image)
+    losses = model.loss(inputs, samples)
+    torch.testing.assert_close(losses['decode.loss_ce'], expected)
+    distance = pixel_consistency_loss(prob, target.prob, target.valid)
+    torch.testing.assert_close(losses['loss_pixel_consistency'], distance)
