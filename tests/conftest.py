@@ -96,6 +96,18 @@ def tiny_data(tmp_path_factory) -> Path:
     return root
 
 
+def views(method: str, geometry: list[dict]) -> list[dict]:
+    """Transforms of unlabelled images, from geometry to the views that a method asks for."""
+    strong = [dict(type='StrongPhotometric')]
+    if method == 'ContextAwareConsistency':
+        crop = dict(type='PairedRandomCrop', crop_size=32, stride=8)
+        return [geometry[0], crop, dict(type='MultiView', crop1=[geometry[-1], *strong], crop2=[geometry[-1], *strong])]
+    region = dict(type='RandomCutMixRegion', num_boxes=4)
+    if method == 'UniMatch':
+        return [*geometry, dict(type='MultiView', weak=[], strong1=[region, *strong], strong2=[region, *strong])]
+    return [*geometry, region, dict(type='MultiView', weak=[], strong=strong)]
+
+
 @pytest.fixture
 def tiny_config(tiny_data, tmp_path) -> Callable[..., Config]:
     """Make a config on that dataset: ``tiny_config(method='CutMixMeanTeacher', max_iters=4, segmentor=None, **model)``.
@@ -122,8 +134,7 @@ def tiny_config(tiny_data, tmp_path) -> Callable[..., Config]:
             type='UnlabeledDataset', data_root=str(tiny_data), data_prefix=dict(img_path='images/train'),
             ann_file='splits/unlabeled.txt',
             pipeline=[
-                dict(type='LoadUnlabeledImage'), *geometry, dict(type='RandomCutMixRegion', num_boxes=4),
-                dict(type='MultiView', weak=[], strong=[dict(type='StrongPhotometric')]),
+                dict(type='LoadUnlabeledImage'), *views(method, geometry),
             ],
         )  # fmt: skip
         supervised = method == 'SemiSegmentor'

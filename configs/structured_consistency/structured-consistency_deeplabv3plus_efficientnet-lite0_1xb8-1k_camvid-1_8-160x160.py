@@ -2,8 +2,8 @@ _base_ = [
     '../supervised/supervised_deeplabv3plus_efficientnet-lite0_1xb4-1k_camvid-1_8-160x160.py',
     '../_base_/methods/structured_consistency.py',
 ]
-# The paper starts from a network that segments well. From ImageNet weights, half of this schedule learns from the labels
-# alone, and the paper's weights of 20 and 3 would drown what rare classes still learn (README, "Train on real images").
+# The paper starts from a network that segments well. From ImageNet weights, half of this schedule learns from the
+# labels alone, and the paper's weights of 20 and 3 would drown what rare classes still learn: see the README.
 method = _base_.method
 method.consistency[0].loss_weight = 1.0
 method.consistency[1].loss_weight = 0.15

@@ -72,6 +72,19 @@ def test_a_run_resumed_at_any_iteration_ends_as_one_never_interrupted(config, tm
         assert_same_training(whole, resumed)
 
 
+@pytest.mark.parametrize(('method', 'options'), [
+    ('ContextAwareConsistency', dict(unsup_start=1, num_negatives=40, new_negatives=24, stride=8)),
+    ('UniMatch', dict(consistency=[dict(type='PseudoLabelCrossEntropyLoss', threshold=0.0)])),
+])  # fmt: skip
+def test_memory_banks_dropped_channels_and_joint_batches_resume_too(tiny_config, tmp_path, method, options):
+    cfg = tiny_config(method, max_iters=4, **options)
+    cfg.default_hooks.checkpoint.interval = 1
+    cfg.val_dataloader = cfg.val_evaluator = cfg.val_cfg = None
+    train(cfg, tmp_path / 'whole')
+    train(cfg, tmp_path / 'resumed', load_from=str(tmp_path / 'whole/iter_2.pth'), resume=True)
+    assert_same_training(tmp_path / 'whole/iter_4.pth', tmp_path / 'resumed/iter_4.pth')
+
+
 def test_a_run_that_accumulates_gradients_resumes_between_its_steps(config, tmp_path):
     config.optim_wrapper.accumulative_counts = config.default_hooks.checkpoint.interval = 2
     whole = train(config, tmp_path / 'whole')
