@@ -32,7 +32,7 @@ import mmseg_semi  # noqa: F401
 
 CONFIGS = Path(mmseg.__file__).parent / '.mim/configs'
 METHODS = ('SemiSegmentor', 'CutMixMeanTeacher', 'FixMatch', 'UniMatch', 'ContextAwareConsistency')
-CROPS = (64, 128, 256, 512)
+CROPS = (64, 128, 256, 512, 640)
 
 
 def parse_args() -> argparse.Namespace:
