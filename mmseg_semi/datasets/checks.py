@@ -61,7 +61,7 @@ def check_annotation(info: dict, num_classes: int) -> np.ndarray:
         num_classes (int): Ids from 0 to ``num_classes - 1`` and 255, ignored, are right.
 
     Returns:
-        np.ndarray: (num_classes,), how many pixels each class has.
+        np.ndarray: (H, W), the ids.
 
     Raises:
         DataError: If the annotation is missing, unreadable, of another size or has another id.
@@ -82,17 +82,14 @@ def check_annotation(info: dict, num_classes: int) -> np.ndarray:
         raise DataError(
             'mismatched', f'annotation {path} has shape {label.shape}: it must be an image of class ids, one channel'
         )
-    ids, counts = np.unique(label, return_counts=True)
-    wrong = ids[(ids >= num_classes) & (ids != 255)]
+    wrong = np.unique(label[(label >= num_classes) & (label != 255)])
     if wrong.size:
         raise DataError(
             'out of range',
             f'annotation {path} has the values {wrong.tolist()}, but ids go from 0 to {num_classes - 1}, and 255 is '
             "ignored: correct the file, the dataset's classes, or reduce_zero_label",
         )
-    pixels = np.zeros(num_classes, np.int64)
-    pixels[ids[ids < num_classes]] = counts[ids < num_classes]
-    return pixels
+    return label
 
 
 class Inspection(NamedTuple):
@@ -115,7 +112,10 @@ def inspect(info: dict, num_classes: int | None = None) -> Inspection:
     try:
         check_image(path, whole=True)
         digest = hashlib.blake2b(Path(path).read_bytes(), digest_size=16).digest()
-        pixels = None if num_classes is None else check_annotation(info, num_classes)
+        pixels = None
+        if num_classes is not None:
+            label = check_annotation(info, num_classes)
+            pixels = np.bincount(label.ravel(), minlength=num_classes)[:num_classes]
     except DataError as error:
         return Inspection(path, error=(error.kind, str(error)))
     return Inspection(path, digest, pixels)

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from mmengine.dist import barrier, is_main_process
 from mmseg.datasets import BaseSegDataset
-from mmseg.datasets.transforms import LoadAnnotations
 
 from .checks import check_annotation, data_infos
 from .conversion import track
@@ -133,9 +132,7 @@ def _compute(infos: Sequence[dict], num_classes: int, tile: int, path: Path) -> 
 
 
 def _read(info: dict, num_classes: int, tile: int) -> np.ndarray:
-    check_annotation(info, num_classes)  # says in one sentence what is wrong with a file
-    label = LoadAnnotations().transform({**info, 'seg_fields': []})['gt_seg_map']
-    return class_centroids(label, num_classes, tile)
+    return class_centroids(check_annotation(info, num_classes), num_classes, tile)
 
 
 def _fingerprint(infos: Sequence[dict], num_classes: int, tile: int) -> str:

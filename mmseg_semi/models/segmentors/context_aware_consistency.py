@@ -80,15 +80,19 @@ class ContextAwareConsistency(SemiSegmentor):
         self.bank = MemoryBank(num_negatives - self.new_negatives, channels) if num_negatives > new_negatives else None
 
     @property
-    def classifier(self) -> nn.Conv2d:
-        """nn.Conv2d: The last layer of the student's decode head."""
+    def last_head(self) -> nn.Module:
+        """nn.Module: The student's decode head, the last one of a cascade."""
         head = self.student.decode_head
-        head = head[-1] if isinstance(head, nn.ModuleList) else head
-        classifier = getattr(head, 'conv_seg', None)
+        return head[-1] if isinstance(head, nn.ModuleList) else head
+
+    @property
+    def classifier(self) -> nn.Conv2d:
+        """nn.Conv2d: The last layer of that head."""
+        classifier = getattr(self.last_head, 'conv_seg', None)
         if not isinstance(classifier, nn.Conv2d):
             raise ValueError(
-                f'ContextAwareConsistency needs the features before the classifier conv_seg, but {type(head).__name__} '
-                'has none: take a decode head that has, such as DeepLabv3+ or PSPNet'
+                'ContextAwareConsistency needs the features before the classifier conv_seg, but '
+                f'{type(self.last_head).__name__} has none: take a decode head that has, such as DeepLabv3+ or PSPNet'
             )
         return classifier
 
@@ -143,9 +147,9 @@ class ContextAwareConsistency(SemiSegmentor):
 
     def features_before_classifier(self, image: Tensor) -> Tensor:
         """Catch what the student's classifier is given, before dropout, (B, channels, h, w)."""
-        head, caught = self.student.decode_head, []
-        head = head[-1] if isinstance(head, nn.ModuleList) else head
-        before = [module for module in (getattr(head, 'dropout', None), self.classifier) if module is not None]
+        caught = []
+        dropout = getattr(self.last_head, 'dropout', None)
+        before = [module for module in (dropout, self.classifier) if module is not None]
         hooks = [module.register_forward_pre_hook(lambda _, args: caught.append(args[0])) for module in before]
         try:
             with test_outputs(self.student):
