@@ -1,6 +1,6 @@
 """Take the teacher or the student out of a checkpoint, as a plain one that mmseg loads without this package.
 
-    python tools/model_converters/export_segmentor.py work_dirs/NAME/iter_1000.pth segmentor.pth
+    python tools/model_converters/export_segmentor.py work_dirs/NAME/iter_1200.pth segmentor.pth
 
 The wrapped segmentor's own config loads the result. ``--with-config`` writes one for testing and inference beside it.
 """

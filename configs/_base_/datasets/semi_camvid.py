@@ -5,19 +5,23 @@ splits = '{{ fileDirname }}/splits/camvid/1_8/'
 img_scale = (240, 180)
 crop_size = (160, 160)
 
-geometry = [
-    dict(type='RandomResize', scale=img_scale, ratio_range=(0.75, 2.0), keep_ratio=True),
-    dict(type='RandomCrop', crop_size=crop_size),
-    dict(type='RandomFlip', prob=0.5),
-]
+resize = dict(type='RandomResize', scale=img_scale, ratio_range=(0.75, 1.25), keep_ratio=True)
+flip = dict(type='RandomFlip', prob=0.5)
 labeled_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations'),
-    *geometry,
+    resize,
+    dict(type='ClassUniformCrop', crop_size=crop_size),
+    flip,
     dict(type='PhotoMetricDistortion'),
     dict(type='PackSegInputs'),
 ]
-unlabeled_pipeline = [dict(type='LoadUnlabeledImage'), *geometry]
+unlabeled_pipeline = [
+    dict(type='LoadUnlabeledImage'),
+    resize,
+    dict(type='RandomCrop', crop_size=crop_size),
+    flip,
+]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='Resize', scale=img_scale, keep_ratio=True),
@@ -45,7 +49,9 @@ train_dataloader = dict(
     batch_size=4,
     num_workers=2,
     persistent_workers=True,
-    sampler=dict(type='SemiSampler', batch_size=4, source_ratio=[1]),
+    sampler=dict(
+        type='SemiSampler', batch_size=4, source_ratio=[1], class_uniform=dict(share=0.5, tile=160)
+    ),
     collate_fn=dict(type='semi_collate'),
     dataset=dict(type='SemiDataset', labeled=labeled),
 )

@@ -16,7 +16,7 @@ model = dict(
         type='TIMMBackbone',
         model_name='tf_efficientnet_lite0',
         pretrained=False,
-        output_stride=16,
+        output_stride=32,
         out_indices=(1, 2, 3, 4),
         init_cfg=dict(type='Pretrained', checkpoint='data/pretrained/efficientnet_lite0.pth'),
     ),

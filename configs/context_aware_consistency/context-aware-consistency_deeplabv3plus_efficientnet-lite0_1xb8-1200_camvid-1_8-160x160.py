@@ -1,8 +1,8 @@
 _base_ = [
-    '../supervised/supervised_deeplabv3plus_efficientnet-lite0_1xb4-1k_camvid-1_8-160x160.py',
+    '../supervised/supervised_deeplabv3plus_efficientnet-lite0_1xb4-1200_camvid-1_8-160x160.py',
     '../_base_/methods/context_aware_consistency.py',
 ]
-model = dict(_delete_=True, segmentor=_base_.model.segmentor, unsup_start=300, **_base_.method)
+model = dict(_delete_=True, segmentor=_base_.model.segmentor, unsup_start=600, **_base_.method)
 views = _base_.views
 views[0].crop_size = _base_.crop_size
 train_dataloader = dict(

@@ -1,4 +1,4 @@
-_base_ = './supervised_deeplabv3plus_efficientnet-lite0_1xb4-1k_camvid-1_8-160x160.py'
+_base_ = './supervised_deeplabv3plus_efficientnet-lite0_1xb4-1200_camvid-1_8-160x160.py'
 splits = '{{ fileDirname }}/../_base_/datasets/splits/camvid/1_4/'
 train_dataloader = dict(dataset=dict(labeled=dict(ann_file=splits + 'labeled.txt')))
 unlabeled = dict(ann_file=splits + 'unlabeled.txt')

@@ -1,8 +1,10 @@
 _base_ = [
-    '../supervised/supervised_deeplabv3plus_efficientnet-lite0_1xb4-1k_camvid-1_8-160x160.py',
+    '../supervised/supervised_deeplabv3plus_efficientnet-lite0_1xb4-1200_camvid-1_8-160x160.py',
     '../_base_/methods/ipixmatch.py',
 ]
-model = dict(_delete_=True, segmentor=_base_.model.segmentor, unsup_start=200, **_base_.method)
+method = _base_.method
+method.consistency[1].mode = 'correlation'
+model = dict(_delete_=True, segmentor=_base_.model.segmentor, unsup_start=600, **method)
 train_dataloader = dict(
     batch_size=8,
     sampler=dict(batch_size=8, source_ratio=[4, 4]),

@@ -1,5 +1,5 @@
 _base_ = [
-    '../supervised/supervised_deeplabv3plus_efficientnet-lite0_1xb4-1k_camvid-1_8-160x160.py',
+    '../supervised/supervised_deeplabv3plus_efficientnet-lite0_1xb4-1200_camvid-1_8-160x160.py',
     '../_base_/methods/structured_consistency.py',
 ]
 # The paper starts from a network that segments well. From ImageNet weights, half of this schedule learns from the
@@ -7,7 +7,7 @@ _base_ = [
 method = _base_.method
 method.consistency[0].loss_weight = 1.0
 method.consistency[1].loss_weight = 0.15
-model = dict(_delete_=True, segmentor=_base_.model.segmentor, unsup_start=500, unsup_rampup=200, **method)
+model = dict(_delete_=True, segmentor=_base_.model.segmentor, unsup_start=600, unsup_rampup=200, **method)
 # Fewer boxes than the paper's 32, which would be some ten pixels wide in crops this small.
 views = [
     dict(type='RandomCutMixRegion', num_boxes=4, area=0.5),
