@@ -65,8 +65,8 @@ class CalibrationMetric(BaseMetric):
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Sort the pixels of each image into bins."""
         for sample in data_samples:
-            label = sample['gt_sem_seg']['data'].squeeze()
-            pred_label = sample['pred_sem_seg']['data'].squeeze().to(label)
+            label = sample['gt_sem_seg']['data'][0]
+            pred_label = sample['pred_sem_seg']['data'][0].to(label)
             counts = label != self.ignore_index
             confidence = prediction_confidence(sample)[counts]
             self.results.append(bin_sums(confidence, (pred_label == label)[counts], self.num_bins).cpu())

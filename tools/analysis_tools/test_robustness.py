@@ -10,6 +10,7 @@ Example:
 
 import argparse
 import copy
+import itertools
 import json
 import os
 from pathlib import Path
@@ -48,12 +49,16 @@ def main() -> None:
     out = args.out or Path(cfg.work_dir) / 'robustness.json'
     subject = describe(args)
     results = read(out, subject)
+    position = behind_loading(cfg)
     out.parent.mkdir(parents=True, exist_ok=True)
-    for case in [('clean', 0), *((name, severity) for name in corruptions for severity in args.severities)]:
-        name, severity = case
+    for name, severity in [('clean', 0), *itertools.product(corruptions, args.severities)]:
         if str(severity) in results.get(name, {}):
             continue
-        metrics = Runner.from_cfg(corrupted(cfg, *case)).test()
+        case = copy.deepcopy(cfg)
+        if name != 'clean':
+            step = dict(type='ImageCorruption', corruption=name, severity=severity)
+            case.test_dataloader.dataset.pipeline.insert(position, step)
+        metrics = Runner.from_cfg(case).test()
         results.setdefault(name, {})[str(severity)] = {key: float(value) for key, value in metrics.items()}
         if is_main_process():
             write_json(out, dict(subject, results=results))
@@ -104,20 +109,16 @@ def read(out: Path, subject: dict) -> dict:
     return results
 
 
-def corrupted(cfg: Config, name: str, severity: int) -> Config:
-    """Let the test images of a config be corrupted as soon as they are loaded.
+def behind_loading(cfg: Config) -> int:
+    """Tell where in the test pipeline the image has just been loaded.
 
     Raises:
-        SystemExit: If the pipeline loads none.
+        SystemExit: If it never is.
     """
-    cfg = copy.deepcopy(cfg)
-    if name != 'clean':
-        pipeline = cfg.test_dataloader.dataset.get('pipeline', [])
-        loads = [i for i, step in enumerate(pipeline) if step['type'].startswith('LoadImage')]
-        if not loads:
-            raise SystemExit("the config's test_dataloader.dataset has no pipeline with LoadImageFromFile")
-        pipeline.insert(loads[0] + 1, dict(type='ImageCorruption', corruption=name, severity=severity))
-    return cfg
+    for i, step in enumerate(cfg.test_dataloader.dataset.get('pipeline', [])):
+        if step['type'].startswith('LoadImage'):
+            return i + 1
+    raise SystemExit("the config's test_dataloader.dataset has no pipeline with LoadImageFromFile")
 
 
 def table(results: dict, corruptions: list[str], severities: list[int], metric: str) -> list[str]:
