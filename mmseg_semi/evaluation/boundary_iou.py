@@ -15,7 +15,7 @@ from torch import Tensor
 class BoundaryIoUMetric(IoUMetric):
     """Boundary IoU, for semantic segmentation.
 
-    `Cheng et al., CVPR 2021 <https://arxiv.org/abs/2103.16562>`_, eq. 3: with G a class's mask and P its prediction,
+    `Cheng et al., CVPR 2021 <https://arxiv.org/abs/2103.16562>`_: with G a class's mask and P its prediction,
     and G_d the pixels no farther than d from G's contour,
 
         Boundary IoU = |(G_d & G) & (P_d & P)| / |(G_d & G) | (P_d & P)|.
@@ -28,7 +28,8 @@ class BoundaryIoUMetric(IoUMetric):
     It gives ``mBoundaryIoU`` in percent and prints a table of classes.
 
     Args:
-        dilation_ratio (float): d in parts of the diagonal, in (0, 1). The paper has 0.02 for COCO and LVIS.
+        dilation_ratio (float): d in parts of the diagonal, in (0, 1). The authors' code has 0.02, and 0.005
+            for Cityscapes.
         ignore_index (int): Label of pixels that do not count.
         collect_device (str): Where results of several processes meet, ``'cpu'`` or ``'gpu'``.
         prefix (str, optional): What the names of the results start with.

@@ -145,8 +145,11 @@ def bin_sums(confidence: Tensor, correct: Tensor, num_bins: int) -> Tensor:
 
 def _bins(sums: Tensor) -> tuple[list, list, list]:
     """Give count, mean confidence and accuracy of each bin, None where it is empty."""
-    count, *means = sums.tolist()
-    return count, *([x / n if n else None for x, n in zip(mean, count, strict=True)] for mean in means)
+    count, confidence, correct = sums.tolist()
+    mean, accuracy = (
+        [x / n if n else None for x, n in zip(total, count, strict=True)] for total in (confidence, correct)
+    )
+    return [int(n) for n in count], mean, accuracy
 
 
 def draw_reliability(sums: Tensor) -> Figure:
