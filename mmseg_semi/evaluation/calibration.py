@@ -14,6 +14,11 @@ from torch import Tensor
 
 from mmseg_semi.utils.files import replace_file, write_json
 
+_WAY_OUT = (
+    "under test-time augmentation set tta_model=dict(type='ProbabilisticSegTTAModel'), and else let the model's "
+    'predict set both'
+)
+
 
 @METRICS.register_module()
 class CalibrationMetric(BaseMetric):
@@ -119,12 +124,6 @@ def prediction_confidence(sample: dict) -> Tensor:
     if not fits:
         raise ValueError(f'CalibrationMetric: {name} is not the best class of its own seg_logits: {_WAY_OUT}')
     return prob.gather(0, label)[0]
-
-
-_WAY_OUT = (
-    "under test-time augmentation set tta_model=dict(type='ProbabilisticSegTTAModel'), and else let the model's "
-    'predict set both'
-)
 
 
 def bin_sums(confidence: Tensor, correct: Tensor, num_bins: int) -> Tensor:
