@@ -59,7 +59,7 @@ def main() -> None:
             step = dict(type='ImageCorruption', corruption=name, severity=severity)
             case.test_dataloader.dataset.pipeline.insert(position, step)
         metrics = Runner.from_cfg(case).test()
-        results.setdefault(name, {})[str(severity)] = {key: float(value) for key, value in metrics.items()}
+        results.setdefault(name, {})[str(severity)] = {key: round(float(value), 4) for key, value in metrics.items()}
         if is_main_process():
             write_json(out, dict(subject, results=results))
     if is_main_process():
