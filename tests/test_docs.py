@@ -69,3 +69,18 @@ def test_following_the_page_on_own_data_gives_lists_a_picture_and_a_model(run_to
     cfg = Config.fromfile('configs/mine/structured_consistency.py')
     assert MODELS.build(cfg.model).student.num_classes == 2
     assert Config.fromfile('configs/mine/supervised.py').train_dataloader.sampler.source_ratio == [1]
+
+
+def test_the_config_of_the_page_on_evaluation_has_all_metrics_also_for_a_plain_model_of_mmseg(tmp_path):
+    shutil.copytree(ROOT / 'configs', tmp_path / 'configs')
+    path = tmp_path / 'configs/mine/evaluated.py'
+    path.parent.mkdir()
+    text, plain = (
+        blocks(ROOT / 'docs/evaluation.md', 'python')[0],
+        'mmseg::pspnet/pspnet_r50-d8_4xb2-40k_cityscapes-512x1024.py',
+    )
+    for config in (text, re.sub(r"'\.\./supervised/.*\.py'", f"'{plain}'", text)):
+        path.write_text(config)
+        names = [metric.type for metric in Config.fromfile(path).test_evaluator]
+        assert names == ['IoUMetric', 'BoundaryIoUMetric', 'CalibrationMetric']
+    assert plain in (ROOT / 'docs/evaluation.md').read_text()

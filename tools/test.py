@@ -6,11 +6,11 @@ import os.path as osp
 
 import mmcv
 from mmengine import fileio
-from mmengine.config import Config, DictAction
 from mmengine.hooks import Hook
-from mmengine.runner import CheckpointLoader, Runner
+from mmengine.runner import Runner
 
-from mmseg_semi.engine.launch import add_launcher, leave_together, prepare_device
+from mmseg_semi.engine.launch import leave_together
+from mmseg_semi.engine.testing import add_test_options, load_test_config
 
 
 class PaintHook(Hook):
@@ -29,55 +29,15 @@ class PaintHook(Hook):
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='config file, of this package or of mmseg')
-    parser.add_argument('checkpoint', help='checkpoint file')
-    parser.add_argument('--work-dir', help='where logs go; default: work_dirs/CONFIG_NAME')
-    parser.add_argument('--tta', action='store_true', help="average over the views of the config's tta_pipeline")
-    parser.add_argument('--predict-on', choices=['teacher', 'student'], help="default: the model's own predict_on")
+    add_test_options(parser)
     parser.add_argument('--out', help='folder for predicted label maps, PNGs with the names of the images')
     parser.add_argument('--show-dir', help='folder for predictions painted over the images')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings, e.g. model.a=1')
-    add_launcher(parser)
     return parser.parse_args()
-
-
-def check(cfg: Config, args: argparse.Namespace) -> None:
-    """Refuse what the config or the checkpoint cannot do.
-
-    Raises:
-        SystemExit: Saying what is missing.
-    """
-    is_local = '://' not in args.checkpoint
-    if is_local and not osp.isfile(args.checkpoint):
-        raise SystemExit(f'there is no checkpoint {args.checkpoint}')
-    plain = 'segmentor' not in cfg.model
-    if plain and is_local and any(key.startswith('teacher.') for key in _keys(args.checkpoint)):
-        raise SystemExit(
-            f'{args.checkpoint} holds student and teacher, {args.config} is a plain {cfg.model.type}: test it with the '
-            'config that it was trained with, or take one out with tools/model_converters/export_segmentor.py'
-        )
-    if args.predict_on and plain:
-        raise SystemExit(f'--predict-on: {cfg.model.type} has no teacher and student, only semi-supervised models do')
-    if args.tta and not ('tta_pipeline' in cfg and 'tta_model' in cfg):
-        raise SystemExit('--tta: the config sets no tta_model and tta_pipeline; configs/_base_/tta.py has both')
-
-
-def _keys(checkpoint: str) -> set[str]:
-    content = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
-    return set(content.get('state_dict', content))
 
 
 def main() -> None:
     args = parse_args()
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
-    check(cfg, args)
-    name = osp.splitext(osp.basename(args.config))[0]
-    cfg.work_dir = args.work_dir or cfg.get('work_dir') or osp.join('work_dirs', name)
-    cfg.load_from, cfg.resume = args.checkpoint, False
-    if args.predict_on:
-        cfg.model.predict_on = args.predict_on
+    cfg = load_test_config(args)
     if args.out:
         os.makedirs(args.out, exist_ok=True)  # on every rank: the metric makes it on the first alone, maybe too late
         metrics = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
@@ -86,10 +46,6 @@ def main() -> None:
                 metric.output_dir = args.out
             if metric.type == 'CityscapesMetric':
                 metric.keep_results = True  # or it deletes the folder
-    prepare_device(cfg, args.launcher)
-    if args.tta:
-        cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
-        cfg.model = dict(cfg.tta_model, module=cfg.model)
     runner = Runner.from_cfg(cfg)
     if args.show_dir:
         runner.register_hook(PaintHook(args.show_dir))

@@ -1,5 +1,5 @@
 # Kim et al. 2020, section 4.2: scales 0.5, 1 and 2, horizontal flip; overlapping tiles are the model's test_cfg.
-tta_model = dict(type='SegTTAModel')
+tta_model = dict(type='ProbabilisticSegTTAModel')
 tta_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(

@@ -6,11 +6,13 @@ from .semi_dataset import SemiDataset
 from .textured_scenes import TexturedScenesDataset
 from .transforms import (
     ClassUniformCrop,
+    ImageCorruption,
     LoadUnlabeledImage,
     MultiView,
     PairedRandomCrop,
     RandomCutMixRegion,
     StrongPhotometric,
+    corruption_names,
 )
 from .unlabeled import UnlabeledDataset
 
@@ -18,6 +20,7 @@ __all__ = [
     'CamVidDataset',
     'ClassUniform',
     'ClassUniformCrop',
+    'ImageCorruption',
     'LoadUnlabeledImage',
     'MultiView',
     'PairedRandomCrop',
@@ -29,5 +32,6 @@ __all__ = [
     'StrongPhotometric',
     'TexturedScenesDataset',
     'UnlabeledDataset',
+    'corruption_names',
     'semi_collate',
 ]

@@ -5,7 +5,14 @@ from .losses import *  # noqa: F403
 from .losses import __all__ as _losses
 from .overlap import cell_ids, overlap_cells
 from .prediction import Prediction, Target
-from .segmentors import ContextAwareConsistency, CutMixMeanTeacher, FixMatch, SemiSegmentor, UniMatch
+from .segmentors import (
+    ContextAwareConsistency,
+    CutMixMeanTeacher,
+    FixMatch,
+    ProbabilisticSegTTAModel,
+    SemiSegmentor,
+    UniMatch,
+)
 from .views import UnlabeledViews, View
 
 __all__ = [
@@ -14,6 +21,7 @@ __all__ = [
     'FixMatch',
     'MemoryBank',
     'Prediction',
+    'ProbabilisticSegTTAModel',
     'Projector',
     'SemiDataPreprocessor',
     'SemiSegmentor',

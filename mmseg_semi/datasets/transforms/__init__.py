@@ -1,3 +1,4 @@
+from .corruption import ImageCorruption, corruption_names
 from .crop import ClassUniformCrop
 from .cutmix import RandomCutMixRegion
 from .loading import LoadUnlabeledImage
@@ -7,9 +8,11 @@ from .photometric import StrongPhotometric
 
 __all__ = [
     'ClassUniformCrop',
+    'ImageCorruption',
     'LoadUnlabeledImage',
     'MultiView',
     'PairedRandomCrop',
     'RandomCutMixRegion',
     'StrongPhotometric',
+    'corruption_names',
 ]

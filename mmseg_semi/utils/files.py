@@ -1,0 +1,24 @@
+"""Files that are never there half."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def replace_file(path: Path) -> Iterator[Path]:
+    """Lend a path beside ``path`` to write to, of the same suffix, and move it there once the block has ended well."""
+    draft = path.with_name(f'.{path.name}')
+    try:
+        yield draft
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON in one step."""
+    with replace_file(path) as draft:
+        draft.write_text(json.dumps(content, indent=1) + '\n')
