@@ -83,9 +83,7 @@ def build_report(
         loader=PackageLoader('mmseg_semi.visualization', '.'), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters.update(
-        spread=_format_spread, signed=lambda value: _format_spread(value, '+'), duration=_duration
-    )
+    environment.filters.update(spread=_format_spread, duration=_duration)
     return environment.get_template('report.html.j2').render(
         title=_title(methods),
         facts=_facts(runs, evaluations),
@@ -197,9 +195,8 @@ def _chart(
     values = [value for summary in summaries.values() for point in summary for value in point[1:]]
     if not any(values):
         return None
-    y_ticks = MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(
-        min(*values, 0) if from_zero else min(values), max(values)
-    )
+    lowest = min(*values, 0) if from_zero else min(values)
+    y_ticks = MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(lowest, max(values))
     last = max(point[0] for summary in summaries.values() for point in summary)
     x_ticks = [tick for tick in MaxNLocator(4, integer=True).tick_values(0, last) if tick <= last]
 
@@ -288,14 +285,14 @@ def _data_uri(picture: np.ndarray, kind: str) -> str:
 
 def _format_spread(spread: Spread | None, sign: str = '') -> str:
     if spread is None:
-        return '–'
-    text = f'{spread.mean:{sign}.1f}'.replace('-', '−')
+        return '\N{EN DASH}'
+    text = f'{spread.mean:{sign}.1f}'.replace('-', '\N{MINUS SIGN}')
     return text if spread.std is None else f'{text} ± {spread.std:.1f}'
 
 
 def _duration(seconds: float | None) -> str:
     if seconds is None:
-        return '–'
+        return '\N{EN DASH}'
     minutes = round(seconds / 60)
     return f'{minutes // 60} h {minutes % 60:02} min' if minutes >= 60 else f'{seconds / 60:.1f} min'
 

@@ -34,7 +34,8 @@ class Spread(NamedTuple):
 class Run:
     """One training run, read from its work dir.
 
-    Sessions of a run that was resumed are joined: a later one replaces what an earlier one logged from its first step on.
+    Sessions of a run that was resumed are joined: from its first step on, a later one replaces what an earlier one
+    logged.
 
     Args:
         work_dir (str | Path): Folder that ``tools/train.py`` wrote.
@@ -58,15 +59,13 @@ class Run:
                 log = path.parents[1]
         if log is None:
             raise ValueError(
-                f'{self.work_dir} holds no training log (*/vis_data/scalars.json): give the work dirs of tools/train.py, '
-                'of configs whose visualizer has the LocalVisBackend'
+                f'{self.work_dir} holds no training log (*/vis_data/scalars.json): give the work dirs of '
+                'tools/train.py, of configs whose visualizer has the LocalVisBackend'
             )
         self.cfg = Config.fromfile(log / 'vis_data' / 'config.py', import_custom_modules=False)
         self.environment = _read_environment(log / f'{log.name}.log')
         if 'max_iters' not in (self.cfg.get('train_cfg') or {}):
-            raise ValueError(
-                f'{self.work_dir}: its train_cfg has no max_iters; only training by iterations is compared'
-            )
+            raise ValueError(f'{self.work_dir}: its train_cfg has no max_iters; only training by iterations is known')
         self.training = [line for line in lines if 'loss' in line]
         self.validations = [line for line in lines if 'mIoU' in line]
 
