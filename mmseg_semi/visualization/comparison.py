@@ -1,7 +1,6 @@
 """What trained networks predict for the validation images, and where they differ most."""
 
 import hashlib
-import heapq
 import json
 import shutil
 import tempfile
@@ -57,6 +56,10 @@ class Comparison(NamedTuple):
     runs: dict[str, Run]  # that predicted, by label of the method
     palette: dict[str, Sequence[int]]  # RGB by class
     cases: list[Case]
+
+    @property
+    def one_seed(self) -> bool:
+        return len({run.seed for run in self.runs.values()}) == 1
 
 
 def evaluate(run: Run, cache: Path, cfg_options: dict | None = None) -> Evaluation:
@@ -150,8 +153,14 @@ def _find_cases(evaluations: Mapping[str, Evaluation], dataset: BaseSegDataset, 
         labels = _labels(evaluations, index)
         return float(np.any([label != labels[0] for label in labels[1:]], axis=0).mean())
 
-    ranked = heapq.nlargest(count, ((differing(index), -index) for index in range(number)))
-    return [_case(evaluations, dataset, -index, share) for share, index in ranked if share > 0]
+    shares = np.array([differing(index) for index in range(number)])
+    cases = []
+    while len(cases) < count and shares.max() > 0:
+        index = int(shares.argmax())
+        cases.append(_case(evaluations, dataset, index, float(shares[index])))
+        near = max(1, number // (4 * count))  # neighbours in a list are often frames of one video
+        shares[max(0, index - near + 1) : index + near] = 0
+    return cases
 
 
 def _labels(evaluations: Mapping[str, Evaluation], index: int) -> list[np.ndarray]:

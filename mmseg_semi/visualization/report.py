@@ -146,7 +146,7 @@ def _headline(rows: Sequence[Row]) -> str:
     if best is None:
         return ''
     score, gain = best.method.score, best.gain
-    text = f'{best.method.name} reaches most, {_format_spread(score)} mIoU'
+    text = f'{best.method.name} has the highest mIoU, {_format_spread(score)}'
     text += f', {_format_spread(gain, "+")} over supervised training on the same labels.' if gain else '.'
     if score.std is None:
         return f'{text} One seed shows no spread.'
@@ -155,7 +155,7 @@ def _headline(rows: Sequence[Row]) -> str:
         for row in rows
         if row is not best and (other := row.method.score) and score.mean - other.mean <= max(score.std, other.std or 0)
     ]
-    return f'{text} Within one standard deviation: {", ".join(close)}.' if close else text
+    return f'{text} Less than a standard deviation behind: {", ".join(close)}.' if close else text
 
 
 def _validation_charts(methods: Sequence[Method], slots: Mapping[str, int]) -> list[Chart]:
@@ -188,7 +188,10 @@ def _chart(
     """Draw a scalar of all methods that log it; None where it is nowhere, or always 0."""
     summaries = {}
     for method in methods:
-        series = [[(line['step'], line[key(run)]) for line in lines(run) if key(run) in line] for run in method.runs]
+        series = [
+            [(line['step'], line[key(run)]) for line in lines(run) if key(run) in line]
+            for run in method.counted or method.runs
+        ]
         summary = _summarize([points for points in series if points])
         if summary:
             summaries[method.name] = summary
@@ -224,9 +227,12 @@ def _chart(
 
 
 def _summarize(series: Sequence[Sequence[tuple[int, float]]]) -> list[tuple[float, float, float, float]]:
-    """Give step, mean, lowest and highest of several seeds; long series are averaged over neighbouring steps first."""
+    """Give step, mean, lowest and highest of several seeds, where all have a value.
+
+    Long series are averaged over neighbouring steps first.
+    """
     steps = {step for points in series for step, _ in points}
-    width = math.ceil(max(steps) / MAX_POINTS) if len(steps) > MAX_POINTS else 1
+    width = math.ceil(max(steps, default=0) / MAX_POINTS) if len(steps) > MAX_POINTS else 1
     seeds: dict[int, list[float]] = defaultdict(list)
     for points in series:
         bins = defaultdict(list)
@@ -235,7 +241,8 @@ def _summarize(series: Sequence[Sequence[tuple[int, float]]]) -> list[tuple[floa
                 bins[math.ceil(step / width) * width].append(value)
         for step, values in bins.items():
             seeds[step].append(statistics.mean(values))
-    return [(step, statistics.mean(seeds[step]), min(seeds[step]), max(seeds[step])) for step in sorted(seeds)]
+    full = sorted(step for step, values in seeds.items() if len(values) == len(series))
+    return [(step, statistics.mean(seeds[step]), min(seeds[step]), max(seeds[step])) for step in full]
 
 
 def _classes(methods: Sequence[Method], slots: Mapping[str, int], evaluations: Mapping[Path, Evaluation]) -> list:

@@ -3,6 +3,7 @@
 import json
 import re
 import statistics
+from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -11,9 +12,6 @@ from typing import NamedTuple
 from mmengine.config import Config
 
 from mmseg_semi.datasets.splits import read_list
-
-# Settings in which two runs of one method may differ.
-OF_A_RUN = ('commit', 'launcher', 'log_level', 'resume', 'vis_backends', 'visualizer', 'work_dir')
 
 
 class Spread(NamedTuple):
@@ -194,7 +192,7 @@ class Method:
 
 
 def group_runs(runs: Sequence[Run], names: Sequence[str] | None = None) -> list[Method]:
-    """Collect runs whose configs are the same apart from the seed; supervised methods come first.
+    """Collect runs that train the same apart from the seed; supervised methods come first.
 
     Args:
         runs (Sequence[Run]): In any order.
@@ -222,15 +220,22 @@ def group_runs(runs: Sequence[Run], names: Sequence[str] | None = None) -> list[
 
 
 def _labels(groups: Sequence[Sequence[Run]]) -> list[str]:
-    choices = (lambda run: run.name.split('_')[0], lambda run: run.name, lambda run: str(run.work_dir))
-    first = [group[0] for group in groups]
-    return next(labels for choice in choices if len(set(labels := list(map(choice, first)))) == len(groups))
+    candidates = [(group[0].name.split('_')[0], group[0].name, str(group[0].work_dir)) for group in groups]
+    taken = Counter(label for labels in candidates for label in set(labels))
+    return [next(label for label in labels if taken[label] == 1) for labels in candidates]
 
 
 def _settings(run: Run) -> dict:
-    settings = {key: value for key, value in run.cfg.to_dict().items() if key not in OF_A_RUN}
-    settings['randomness'] = {**settings.get('randomness', {}), 'seed': None}
-    return settings
+    """What makes a method: all that training depends on, but the seed and where the files are."""
+    cfg = run.cfg.to_dict()
+    settings = {key: cfg.get(key) for key in ('custom_hooks', 'load_from', 'model', 'optim_wrapper', 'param_scheduler')}
+    loader = settings['train_dataloader'] = cfg['train_dataloader']
+    loader.pop('num_workers', None)
+    for part in (loader['dataset'], loader['dataset'].get('labeled'), loader['dataset'].get('unlabeled')):
+        for key in ('ann_file', 'data_root') if part else ():
+            part.pop(key, None)
+    teacher = cfg.get('default_hooks', {}).get('mean_teacher')
+    return {**settings, 'teacher': teacher, 'length': run.max_iters, 'images': (run.labels, run.unlabeled)}
 
 
 def _validation_set(run: Run) -> dict:

@@ -73,7 +73,7 @@ def main() -> None:
     loop.exec()
     if picture:
         view.resize(width, min(found['height'], 16_000))
-        QTimer.singleShot(1000, loop.quit)
+        QTimer.singleShot(4000, loop.quit)
         loop.exec()
         view.grab().save(picture)
     remote = [url for url in requests.urls if not url.startswith(('file:', 'data:'))]
