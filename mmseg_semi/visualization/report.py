@@ -138,7 +138,7 @@ def _facts(runs: Sequence[Run], evaluations: Mapping[Path, Evaluation]) -> list[
             facts.append(f'{_between(numbers)} {kind} images')
     facts.append(f'{_between({run.max_iters for run in runs})} iterations')
     images = {len(evaluation.images) for evaluation in evaluations.values()}
-    return facts + [f'{_between(images)} validation images'] * bool(images)
+    return [*facts, f'{_between(images)} validation images'] if images else facts
 
 
 def _headline(rows: Sequence[Row]) -> str:

@@ -1,4 +1,4 @@
-"""Open a page in a headless browser and print, as JSON, what it shows: python browse.py PAGE WIDTH [PICTURE]."""
+"""Open a page in a headless browser and print, as JSON, what it shows: python browse.py PAGE WIDTH."""
 
 import json
 import os
@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 os.environ.update(QT_QPA_PLATFORM='offscreen', QTWEBENGINE_DISABLE_SANDBOX='1')
-from PySide6.QtCore import QEventLoop, QTimer, QUrl
+from PySide6.QtCore import QEventLoop, QUrl
 from PySide6.QtWebEngineCore import QWebEnginePage, QWebEngineProfile, QWebEngineUrlRequestInterceptor
 from PySide6.QtWebEngineWidgets import QWebEngineView
 from PySide6.QtWidgets import QApplication
@@ -19,7 +19,6 @@ JSON.stringify({
   images,
   width: innerWidth,
   content: document.documentElement.scrollWidth,
-  height: document.documentElement.scrollHeight,
   charts: document.querySelectorAll('svg').length,
   smallest_text: Math.min(
     ...[...document.querySelectorAll('p, td, th, figcaption, h3, .bar, .legend')].map(font),
@@ -52,7 +51,7 @@ class Page(QWebEnginePage):
 
 
 def main() -> None:
-    path, width, picture = sys.argv[1], int(sys.argv[2]), (*sys.argv[3:], None)[0]
+    path, width = sys.argv[1], int(sys.argv[2])
     app = QApplication(sys.argv[:1])
     loop, profile, requests = QEventLoop(), QWebEngineProfile(), Requests()
     profile.setUrlRequestInterceptor(requests)
@@ -71,11 +70,6 @@ def main() -> None:
     loop.exec()
     page.runJavaScript(MEASURE, measured)
     loop.exec()
-    if picture:
-        view.resize(width, min(found['height'], 16_000))
-        QTimer.singleShot(4000, loop.quit)
-        loop.exec()
-        view.grab().save(picture)
     remote = [url for url in requests.urls if not url.startswith(('file:', 'data:'))]
     print(json.dumps({**found, 'console': page.messages, 'remote': remote}))
     view.setPage(None)

@@ -3,6 +3,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,18 +12,19 @@ REPORT = 'analysis_tools/report.py'
 
 
 @pytest.fixture
-def trained(tiny_config, run_tool, tmp_path) -> list[Path]:
-    """Work dirs of two tiny runs, supervised and with CutMix."""
-    work_dirs = []
-    for method in ('SemiSegmentor', 'CutMixMeanTeacher'):
-        cfg = tiny_config(method)
+def train(tiny_config, run_tool, tmp_path) -> Callable[[str], Path]:
+    """Train a tiny network with a method, and give its work dir."""
+
+    def run(method: str) -> Path:
+        cfg, work_dir = tiny_config(method), tmp_path / method
         cfg.train_cfg.val_interval = 2
-        cfg.visualizer.name = method
+        cfg.visualizer.name = str(work_dir)  # one a process and name
         cfg.dump(tmp_path / f'{method}_tiny.py')
-        work_dirs.append(tmp_path / method)
-        done = run_tool('train.py', tmp_path / f'{method}_tiny.py', '--work-dir', work_dirs[-1])
+        done = run_tool('train.py', tmp_path / f'{method}_tiny.py', '--work-dir', work_dir)
         assert done.returncode == 0, done.stderr
-    return work_dirs
+        return work_dir
+
+    return run
 
 
 def browse(page: Path, width: int) -> dict:
@@ -36,16 +38,17 @@ def browse(page: Path, width: int) -> dict:
     return json.loads(done.stdout)
 
 
-def test_the_page_of_two_runs_shows_in_a_browser_at_phone_and_desktop_width(trained, run_tool, tmp_path):
+def test_the_page_of_two_runs_shows_in_a_browser_at_phone_and_desktop_width(train, run_tool, tmp_path):
+    work_dirs = [train('SemiSegmentor'), train('CutMixMeanTeacher')]
     page = tmp_path / 'report.html'
-    done = run_tool(REPORT, *trained, '-o', page, '--cases', 2)
+    done = run_tool(REPORT, *work_dirs, '-o', page, '--cases', 2)
     assert done.returncode == 0, done.stderr
     evaluated = re.findall(r'mIoU ([\d.]+), logged ([\d.]+)', done.stdout)
     assert len(evaluated) == 2
     for now, logged in evaluated:
         assert float(now) == pytest.approx(float(logged), abs=0.01)
 
-    again = run_tool(REPORT, *trained, '-o', tmp_path / 'report.html', '--cases', 2)
+    again = run_tool(REPORT, *work_dirs, '-o', page, '--cases', 2)
     assert 'Loads checkpoint' in done.stdout
     assert 'Loads checkpoint' not in again.stdout
 
@@ -63,25 +66,27 @@ def test_the_page_of_two_runs_shows_in_a_browser_at_phone_and_desktop_width(trai
             assert text in shown['text']
 
 
-def test_without_predictions_neither_checkpoints_nor_images_are_needed(trained, run_tool, tmp_path):
-    for checkpoint in tmp_path.rglob('*.pth'):
-        checkpoint.unlink()
-    done = run_tool(REPORT, *trained, '-o', tmp_path / 'report.html', '--no-predictions')
-    assert done.returncode == 0, done.stderr
-    assert '<img' not in (tmp_path / 'report.html').read_text()
-
-
-def test_bad_input_ends_in_one_sentence_and_writes_nothing(trained, run_tool, tmp_path):
+def test_images_that_are_elsewhere_end_in_one_sentence_and_no_page(train, run_tool, tmp_path):
     out = tmp_path / 'report.html'
-    for arguments, message in (
-        ([tmp_path / 'wrong'], 'wrong holds no training log'),
-        ([*trained, '--names', 'one'], '1 different names for 2 methods'),
-        (
-            [*trained, '--cfg-options', 'val_dataloader.dataset.data_root=/nowhere'],
-            'set --cfg-options val_dataloader.dataset.data_root=DATA, or give --no-predictions',
-        ),
-    ):
-        done = run_tool(REPORT, *arguments, '-o', out)
-        assert done.returncode == 1
-        assert message in done.stderr
-        assert not out.exists()
+    options = '--cfg-options', 'val_dataloader.dataset.data_root=/nowhere'
+    done = run_tool(REPORT, train('SemiSegmentor'), '-o', out, *options)
+    assert done.returncode == 1
+    assert '/nowhere' in done.stderr
+    assert 'set --cfg-options val_dataloader.dataset.data_root=DATA, or give --no-predictions' in done.stderr
+    assert not out.exists()
+
+
+def test_without_predictions_neither_checkpoints_nor_images_are_needed(work_dir, run_tool, tmp_path):
+    folders = [work_dir('sup_0', 0, {4: 40.0}), work_dir('mix_0', 0, {4: 50.0}, 'CutMixMeanTeacher')]
+    done = run_tool(REPORT, *folders, '-o', tmp_path / 'report.html', '--no-predictions')
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / 'report.html').read_text()
+    assert '+10.0' in page
+    assert '<img' not in page
+
+
+def test_a_wrong_folder_ends_in_one_sentence_and_no_page(work_dir, run_tool, tmp_path):
+    done = run_tool(REPORT, work_dir('sup_0', 0, {4: 40.0}), tmp_path / 'wrong', '-o', tmp_path / 'report.html')
+    assert done.returncode == 1
+    assert 'wrong holds no training log' in done.stderr
+    assert not (tmp_path / 'report.html').exists()
