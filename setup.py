@@ -20,6 +20,7 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.10,<3.13',
     packages=find_packages(include=['mmseg_semi', 'mmseg_semi.*']),
+    package_data={'mmseg_semi.visualization': ['*.j2']},
     install_requires=requirements('runtime'),
     extras_require={name: requirements(name) for name in ('onedl', 'openmmlab', 'robustness', 'tests')},
     classifiers=[

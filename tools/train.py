@@ -5,6 +5,7 @@ import os.path as osp
 
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
+from mmengine.utils import get_git_hash
 
 from mmseg_semi.engine.launch import add_launcher, leave_together, prepare_device
 
@@ -33,6 +34,7 @@ def main() -> None:
     name = osp.splitext(osp.basename(args.config))[0]
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or osp.join('work_dirs', name)
     cfg.resume = args.resume or cfg.get('resume', False)
+    cfg.commit = get_git_hash(digits=12)  # for the report
     prepare_device(cfg, args.launcher, amp=args.amp)
     Runner.from_cfg(cfg).train()
     leave_together()
