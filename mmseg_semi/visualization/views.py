@@ -21,7 +21,7 @@ def draw_sample(sample: dict, palette: Sequence[Sequence[int]]) -> dict[str, np.
     pictures, maps = {}, {}
     for view, tensor in sample['inputs'].items():
         image = np.ascontiguousarray(tensor.float().clamp(0, 255).byte().numpy()[::-1].transpose(1, 2, 0))
-        fields = {key: field.data[0].numpy() for key, field in sample['data_samples'][view].items() if _is_map(field)}
+        fields = {key: field.data[0].long().numpy() for key, field in sample['data_samples'][view].items() if _is_map(field)}
         if 'valid_map' in fields:
             image[fields.pop('valid_map') != 0] = 0
         pictures[view] = image

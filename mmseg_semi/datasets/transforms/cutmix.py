@@ -78,7 +78,7 @@ class RandomCutMixRegion(BaseTransform):
             mask = np.zeros(shape, dtype=bool)
             for top, bottom, left, right in place(scale):
                 mask[top:bottom, left:right] = True
-            return mask.mean()
+            return np.count_nonzero(mask) / mask.size
 
         # A box holds all its smaller versions, so that the covered share grows with the scale.
         low, high = 0.0, 1.0 / sides.min()
