@@ -5,7 +5,7 @@ from mmengine.model import BaseDataPreprocessor
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 
-from .photometric import photometric
+from .device_photometric import device_photometric
 
 # What padding writes into each map that travels with an unlabelled view.
 _PAD_VALUES = dict(valid_map=255, true_label=255, cutmix_region=0)
@@ -43,7 +43,7 @@ class SemiDataPreprocessor(BaseDataPreprocessor):
         for view, images in data['inputs'].items():
             samples = data['data_samples'][view]
             images = [
-                photometric(image, sample.get('photometric', ()))
+                device_photometric(image, sample.get('photometric', ()))
                 for image, sample in zip(self.base.cast_data(images), samples, strict=True)
             ]
             sub = self.base(dict(inputs=images, data_samples=samples), training)

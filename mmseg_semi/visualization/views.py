@@ -4,6 +4,8 @@ import cv2
 import numpy as np
 import torch
 
+from mmseg_semi.models.device_photometric import device_photometric
+
 from .panel import colorize
 
 
@@ -20,6 +22,7 @@ def draw_sample(sample: dict, palette: Sequence[Sequence[int]]) -> dict[str, np.
     """
     pictures, maps = {}, {}
     for view, tensor in sample['inputs'].items():
+        tensor = device_photometric(tensor, sample['data_samples'][view].get('photometric', ()))
         image = np.ascontiguousarray(tensor.float().clamp(0, 255).byte().numpy()[::-1].transpose(1, 2, 0))
         fields = {key: field.data[0].long().numpy() for key, field in sample['data_samples'][view].items() if _is_map(field)}
         if 'valid_map' in fields:

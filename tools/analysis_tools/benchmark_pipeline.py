@@ -62,7 +62,7 @@ def ours(size: tuple[int, int], on_device: bool = False) -> dict[str, list[dict]
     views = dict(type='MultiView', weak=[], strong1=[box, color], strong2=[box, color])
     return {
         WEAK_STRONG: [load, resize, crop, flip, views],
-        PAIRED: [load, resize, pair, dict(type='MultiView', crop1=[flip, color], crop2=[flip, color])],
+        PAIRED: [load, resize, pair, dict(type='MultiView', crop1=[color, flip], crop2=[color, flip])],
     }
 
 

@@ -47,6 +47,7 @@ class MultiView(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Run each view's pipeline on a copy of the image, or on its crop."""
         packed = dict(inputs={}, data_samples={})
+        results['img'] = np.ascontiguousarray(results['img'])  # a flipped one is slow to copy
         shared = {key: results.pop(key, None) for key in ('gt_seg_map', 'true_seg_map')}
         crops = results.pop('crops', [{}] * len(self.views))
         if len(crops) != len(self.views):

@@ -115,13 +115,17 @@ def photometric(image: np.ndarray, steps: Sequence[tuple[str, float]]) -> np.nda
     return cv2.convertScaleAbs(image)
 
 
+# Each may overwrite the image.
 def _brightness(image: np.ndarray, factor: float) -> np.ndarray:
-    return _clip(image * factor)
+    image *= factor
+    return _clip(image)
 
 
 def _contrast(image: np.ndarray, factor: float) -> np.ndarray:
     mean = float(_GRAY @ cv2.mean(image)[:3])
-    return _clip(image * factor + (1 - factor) * mean)
+    image *= factor
+    image += (1 - factor) * mean
+    return _clip(image)
 
 
 def _saturation(image: np.ndarray, factor: float) -> np.ndarray:
@@ -129,7 +133,8 @@ def _saturation(image: np.ndarray, factor: float) -> np.ndarray:
 
 
 def _hue(image: np.ndarray, turns: float) -> np.ndarray:
-    hsv = cv2.add(cv2.cvtColor(image, cv2.COLOR_BGR2HSV), (360 * turns, 0, 0, 0))
+    # OpenCV brings degrees from 0 to 720 back to the circle.
+    hsv = cv2.add(cv2.cvtColor(image, cv2.COLOR_BGR2HSV), (360 * (turns % 1), 0, 0, 0))
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)
 
 

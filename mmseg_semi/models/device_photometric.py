@@ -8,7 +8,7 @@ from mmseg_semi.datasets.transforms.photometric import blur_kernel_size
 
 
 @torch.no_grad()
-def photometric(image: Tensor, steps: Sequence[tuple[str, float]]) -> Tensor:
+def device_photometric(image: Tensor, steps: Sequence[tuple[str, float]]) -> Tensor:
     """Change the colours of an image on the device that it lies on.
 
     It is what :func:`mmseg_semi.datasets.transforms.photometric.photometric` does in a worker of the dataloader, but
