@@ -24,7 +24,7 @@ def draw_sample(sample: dict, palette: Sequence[Sequence[int]]) -> dict[str, np.
     for view, tensor in sample['inputs'].items():
         tensor = device_photometric(tensor, sample['data_samples'][view].get('photometric', ()))
         image = np.ascontiguousarray(tensor.float().clamp(0, 255).byte().numpy()[::-1].transpose(1, 2, 0))
-        fields = {key: field.data[0].long().numpy() for key, field in sample['data_samples'][view].items() if _is_map(field)}
+        fields = {key: field.data[0].numpy() for key, field in sample['data_samples'][view].items() if _is_map(field)}
         if 'valid_map' in fields:
             image[fields.pop('valid_map') != 0] = 0
         pictures[view] = image
@@ -47,7 +47,7 @@ def _is_map(field) -> bool:
 
 def _draw_map(image: np.ndarray, field: np.ndarray) -> np.ndarray:
     """Tint each number but 0 in a colour of its own, with a white outline."""
-    hue = (field * 67 % 180).astype(np.uint8)  # numbers that follow each other get colours far apart
+    hue = (field.astype(int) * 67 % 180).astype(np.uint8)  # numbers that follow each other get colours far apart
     full = np.full_like(hue, 255)
     colors = cv2.cvtColor(np.stack([hue, full, full], axis=2), cv2.COLOR_HSV2RGB)
     picture = _blend(image, colors, field > 0)

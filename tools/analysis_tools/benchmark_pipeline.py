@@ -1,9 +1,9 @@
 """Time the pipelines of unlabelled images on one core, against the customary way of the same operations.
 
-Customary is what most released code does: PIL opens and resizes, torchvision jitters a PIL image, PIL blurs it, and each
-view becomes a normalised tensor. All take turns on the same images, one process and one thread, so that a busy machine
-slows all alike; the table shows the median round. The customary way normalises in the worker, ours later, on the
-model's device: the rows that end in "normalised" add that, on the CPU.
+Customary is what most released code does: PIL opens and resizes, torchvision jitters a PIL image, PIL blurs it, and
+each view becomes a normalised tensor. All take turns on the same images, one process and one thread, so that a busy
+machine slows all alike; the table shows the median round. The customary way normalises in the worker, ours later, on
+the model's device: the rows that end in "normalised" add that, on the CPU.
 
 Examples:
     python tools/analysis_tools/benchmark_pipeline.py --data-root data/camvid/images/train
@@ -28,7 +28,7 @@ from torch import Tensor
 from torchvision import transforms
 from torchvision.transforms import functional
 
-from mmseg_semi.datasets import SampleIndex, SemiDataset, semi_collate
+from mmseg_semi.datasets import SemiDataset, semi_collate
 from mmseg_semi.datasets.splits import find_images
 from mmseg_semi.models import SemiDataPreprocessor
 from mmseg_semi.utils.seed import seed_everything
@@ -58,10 +58,11 @@ def ours(size: tuple[int, int], on_device: bool = False) -> dict[str, list[dict]
     color = dict(type='StrongPhotometric', on_device=on_device)
     box = dict(type='RandomCutMixRegion', num_boxes=1, area=(0.02, 0.4), aspect_ratio=(0.3, 1 / 0.3), prob=0.5)
     crop = dict(type='RandomCrop', crop_size=(321, 321))
+    pad = dict(type='Pad', size=(321, 321), pad_val=dict(img=0, seg=255))
     pair = dict(type='PairedRandomCrop', crop_size=320, stride=8, iou_range=(0.1, 1.0))
     views = dict(type='MultiView', weak=[], strong1=[box, color], strong2=[box, color])
     return {
-        WEAK_STRONG: [load, resize, crop, flip, views],
+        WEAK_STRONG: [load, resize, crop, pad, flip, views],
         PAIRED: [load, resize, pair, dict(type='MultiView', crop1=[color, flip], crop2=[color, flip])],
     }
 
@@ -171,10 +172,10 @@ def of_config(path: Path) -> dict[str, tuple[Callable[[int], object], str]]:
     dataset = DATASETS.build(Config.fromfile(path).train_dataloader.dataset)
     if not isinstance(dataset, SemiDataset):
         raise SystemExit(f'{path}: train_dataloader.dataset is no SemiDataset')
-    rows, offset = {}, 0
-    for name, size in zip(dataset.parts, dataset.source_sizes, strict=True):
-        rows[name] = (lambda i, offset=offset, size=size: dataset[offset + i % size], name)
-        offset += size
+    rows = {}
+    for name, part in dataset.parts.items():
+        indices = range(dataset.offset(name), dataset.offset(name) + len(part))
+        rows[name] = (lambda i, indices=indices: dataset[indices[i % len(indices)]], name)
     return rows
 
 
