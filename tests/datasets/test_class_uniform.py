@@ -219,24 +219,26 @@ def test_coarse_images_serve_the_classes_that_ask_for_them(with_coarse, options)
     assert [bool((rows[:, 0] >= 10).any()) for rows in places] == [c == 3 for c in range(8)]
 
 
-def test_coarse_images_that_would_be_ignored_are_refused(with_coarse, dataset, options):
+def test_coarse_images_that_would_be_ignored_are_refused(with_coarse, options):
     with pytest.raises(ValueError, match='set class_uniform'):
         SemiSampler(with_coarse, 4, [2, 2])
-    with pytest.raises(ValueError, match='needs a coarse part'):
-        SemiSampler(dataset, 4, [2, 2], class_uniform=dict(options, coarse_classes=['grass']))
     with pytest.raises(ValueError, match=r"coarse_classes=\['trolley'\] are none of the classes"):
         SemiSampler(with_coarse, 4, [2, 2], class_uniform=dict(options, coarse_classes=['trolley']))
     with_coarse.parts['coarse'].pipeline = Compose([dict(type='RandomCrop', crop_size=(32, 32))])
     with pytest.raises(ValueError, match='in the coarse pipeline'):
         SemiSampler(with_coarse, 4, [2, 2], class_uniform=options)
+    del with_coarse.parts['coarse']
+    with pytest.raises(ValueError, match='needs a coarse part'):
+        SemiSampler(with_coarse, 4, [2, 2], class_uniform=dict(options, coarse_classes=['road']))
 
 
-def test_a_run_trains_on_coarse_images_and_checks_them_first(config, with_coarse):
-    config.val_dataloader = config.val_evaluator = config.val_cfg = None
+def test_a_run_trains_on_coarse_images_and_looks_for_leaks_first(config, with_coarse):
     config.custom_hooks.append(dict(type='DatasetCheckHook'))
     Runner.from_cfg(config).train()
-    config.train_dataloader.dataset.coarse.seg_map_suffix = '_none.png'
-    with pytest.raises(ValueError, match=r'_none\.png'):
+    pipeline = config.train_dataloader.dataset.labeled.pipeline
+    config.train_dataloader.dataset.coarse = dict(config.val_dataloader.dataset, pipeline=pipeline)
+    config.experiment_name = 'leak'
+    with pytest.raises(ValueError, match='2 images are in the labelled and in the validation list'):
         Runner.from_cfg(config).train()
 
 
