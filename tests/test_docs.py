@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from mmseg.registry import MODELS
+from mmseg.registry import DATASETS, MODELS
 from PIL import Image
 
+from mmseg_semi.datasets import ClassUniform, PlacedSampleIndex
 from mmseg_semi.datasets.splits import read_list
 from mmseg_semi.datasets.textured_scenes import render_scene
 
@@ -84,3 +85,34 @@ def test_the_config_of_the_page_on_evaluation_has_all_metrics_also_for_a_plain_m
         names = [metric.type for metric in Config.fromfile(path).test_evaluator]
         assert names == ['IoUMetric', 'BoundaryIoUMetric', 'CalibrationMetric']
     assert plain in (ROOT / 'docs/evaluation.md').read_text()
+
+
+def test_the_page_on_cityscapes_shows_coarse_annotations_for_rare_classes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    classes = {'gtFine/train': (0, 4), 'gtCoarse/train_extra': (0, 4, 16)}  # road, fence, train
+    for number, (part, ids) in enumerate(classes.items()):
+        kind, split = part.split('/')
+        name = f'ulm/ulm_00000{number}_000019'
+        label = np.repeat(np.array(ids, np.uint8), 40)[None].repeat(60, axis=0)
+        for path, pixels in (
+            (f'leftImg8bit/{split}/{name}_leftImg8bit.png', np.zeros((*label.shape, 3), np.uint8)),
+            (f'{part}/{name}_{kind}_labelTrainIds.png', label),
+        ):
+            (Path('data/cityscapes') / path).parent.mkdir(parents=True)
+            Image.fromarray(pixels).save(Path('data/cityscapes') / path)
+
+    shutil.copytree(ROOT / 'configs', 'configs')
+    (block,) = blocks(ROOT / 'docs/datasets/cityscapes.md', 'python')
+    Path('configs/structured_consistency/mine.py').write_text(block)
+    cfg = Config.fromfile('configs/structured_consistency/mine.py').train_dataloader
+    init_default_scope('mmseg')
+    dataset = DATASETS.build(cfg.dataset)
+    assert dataset.source_sizes == [1, 1]
+    places = ClassUniform(dataset, **cfg.sampler.class_uniform).places
+    # The road is for the fine image alone, the fence is in both, the train in the coarse one alone.
+    assert [set(rows[:, 0].tolist()) for rows in places] == [{0}, {0, 2}, {2}]
+    index, y, x = places[2][0].tolist()
+    label = dataset[PlacedSampleIndex(index, 0, (y, x))]['data_samples']['labeled'].gt_sem_seg.data
+    assert label.shape[1:] == (769, 769)
+    assert 16 in label

@@ -5,8 +5,8 @@ _base_ = [
 model = dict(_delete_=True, segmentor=_base_.model.segmentor, unsup_start=200, **_base_.method)
 # Images must be larger than crops to leave room for contexts; colours tell these classes apart.
 own_augmentation = [
-    dict(type='RandomFlip', prob=0.5),
     dict(type='StrongPhotometric', brightness=0.2, contrast=0.2, saturation=0.2, hue=0.03, gray_prob=0),
+    dict(type='RandomFlip', prob=0.5),
 ]
 views = [
     dict(type='RandomResize', scale=_base_.crop_size, ratio_range=(1.0, 1.5), keep_ratio=True),

@@ -21,35 +21,48 @@ class ClassUniform:
     segmentation via video propagation and label relaxation, CVPR 2019 <https://arxiv.org/abs/1812.01593>`_, whose
     recipe has tiles of 1024 pixels, a share of one half, and 150 of 175 passes class-uniform.
 
+    Where the dataset has a coarse part, a class's turn takes any of the class's centroids, of fine or of coarse
+    annotations. There are many more coarse ones; ``coarse_classes`` keeps them to classes that the fine part lacks.
+
     Centroids are computed once; the cache is named by a fingerprint of the list, the files and the classes.
 
     Args:
-        dataset (BaseSegDataset): Labelled images.
+        dataset (SemiDataset): Its labelled part, and the coarse one where there is one.
         share (float): Share of each pass over the images that is drawn class by class, in (0, 1].
         tile (int): Height and width of the tiles in pixels.
         passes (int, optional): Number of passes, from the first, with class-uniform sampling. Defaults to all.
         cache_dir (str, optional): Defaults to ``~/.cache/mmseg_semi``.
+        coarse_classes (Sequence[str], optional): Names of the classes whose turns may show coarse images. Defaults to
+            all.
 
     Raises:
-        ValueError: If an argument is out of its range, no annotation shows a class, or nothing crops around centroids.
+        ValueError: If an argument is out of its range, no annotation shows a class, nothing crops around centroids, or
+            a coarse class is unknown.
     """
 
     def __init__(
         self,
-        dataset: BaseSegDataset,
+        dataset,
         share: float = 0.5,
         tile: int = 1024,
         passes: int | None = None,
         cache_dir: str | None = None,
+        coarse_classes: Sequence[str] | None = None,
     ) -> None:
         if not 0 < share <= 1 or tile < 1 or (passes is not None and passes < 1):
             raise ValueError(f'class_uniform: {share=} is not in (0, 1], or {tile=} or {passes=} not positive')
-        if not any(type(step).__name__ == 'ClassUniformCrop' for step in dataset.pipeline.transforms):
-            raise ValueError('class_uniform needs ClassUniformCrop in place of RandomCrop in the labelled pipeline')
         self.share = share
         self.passes = passes
         default = Path(os.environ.get('XDG_CACHE_HOME', '~/.cache')).expanduser() / 'mmseg_semi'
-        centroids = load_centroids(dataset, tile, Path(cache_dir) if cache_dir else default)
+        cache = Path(cache_dir) if cache_dir else default
+        centroids = _part_centroids(dataset, 'labeled', tile, cache)
+        if 'coarse' in dataset.parts:
+            coarse = _part_centroids(dataset, 'coarse', tile, cache)
+            if coarse_classes is not None:
+                coarse = coarse[np.isin(coarse[:, 1], _class_ids(coarse_classes, dataset.metainfo['classes']))]
+            centroids = np.concatenate([centroids, coarse])
+        elif coarse_classes is not None:
+            raise ValueError('class_uniform: coarse_classes needs a coarse part in SemiDataset')
         if not len(centroids):
             raise ValueError('class_uniform: no annotation shows any class')
         # For each class that there is, rows of image, y, x.
@@ -64,7 +77,7 @@ class ClassUniform:
             rng (np.random.Generator): Source of all randomness.
 
         Returns:
-            list: N pairs of an index and a place, (y, x) in the pixels of the annotation, or None.
+            list: N pairs of an index into the dataset and a place, (y, x) in the pixels of the annotation, or None.
         """
         plan = [(int(index), None) for index in order]
         if self.passes is None or turn < self.passes:
@@ -75,6 +88,23 @@ class ClassUniform:
                 index, y, x = places[rng.integers(len(places))].tolist()
                 plan[slot] = (index, (y, x))
         return plan
+
+
+def _class_ids(names: Sequence[str], classes: Sequence[str]) -> list[int]:
+    unknown = sorted(set(names) - set(classes))
+    if unknown:
+        raise ValueError(f'class_uniform: coarse_classes={unknown} are none of the classes {list(classes)}')
+    return [list(classes).index(name) for name in names]
+
+
+def _part_centroids(dataset, name: str, tile: int, cache_dir: Path) -> np.ndarray:
+    """Find the centroids of a part, with indices into the whole dataset."""
+    part = dataset.parts[name]
+    if not any(type(step).__name__ == 'ClassUniformCrop' for step in part.pipeline.transforms):
+        raise ValueError(f'class_uniform needs ClassUniformCrop in place of RandomCrop in the {name} pipeline')
+    centroids = load_centroids(part, tile, cache_dir)
+    centroids[:, 0] += dataset.offset(name)
+    return centroids
 
 
 def load_centroids(dataset: BaseSegDataset, tile: int, cache_dir: Path) -> np.ndarray:

@@ -41,7 +41,7 @@ class SemiSampler(Sampler):
         shuffle (bool): Whether to draw a new order on every pass.
         seed (int, optional): Defaults to one drawn at random and shared by the ranks.
         class_uniform (dict, optional): Arguments of :class:`ClassUniform`, such as ``dict(share=0.5)``, to show a share
-            of the labelled images, the first part, class by class.
+            of the labelled images, the first part, class by class; coarse images join there.
 
     Raises:
         ValueError: If ``source_ratio`` fits neither the batch size nor the parts of the dataset.
@@ -78,7 +78,9 @@ class SemiSampler(Sampler):
         if class_uniform is not None:
             if not shuffle:
                 raise ValueError('SemiSampler: class_uniform draws at random, which needs shuffle=True')
-            self.class_uniform = ClassUniform(dataset.parts['labeled'], **class_uniform)
+            self.class_uniform = ClassUniform(dataset, **class_uniform)
+        elif 'coarse' in getattr(dataset, 'parts', ()):
+            raise ValueError('SemiSampler: coarse images are shown by class-uniform sampling alone: set class_uniform')
 
     def _pass(self, source: int, turn: int) -> list[tuple[int, tuple[int, int] | None]]:
         """Order the samples of one part for one pass: indices, and the places to be seen there, or None."""

@@ -9,6 +9,7 @@ from mmseg.registry import DATASETS
 from mmseg_semi.utils.seed import seeded
 
 from .samplers import PlacedSampleIndex, SampleIndex
+from .transforms import MultiView, StrongPhotometric
 
 
 @DATASETS.register_module()
@@ -26,9 +27,11 @@ class SemiDataset:
         unlabeled (dict, optional): Config of a dataset without; none is needed to train on the labels alone.
         labeled_as_unlabeled (bool): Whether an image of both parts counts as unlabelled too, as in the "full" settings
             of papers. It is left out of the unlabelled part otherwise.
+        coarse (dict, optional): Config of a dataset with coarse annotations. Its images are shown as labelled ones, but
+            in the turns of :class:`ClassUniform` alone. They may be unlabelled ones as well.
 
     Raises:
-        ValueError: If a part has no image.
+        ValueError: If a part has no image, or leaves colours to the device without :class:`MultiView` at its end.
     """
 
     def __init__(
@@ -36,9 +39,10 @@ class SemiDataset:
         labeled: dict | BaseDataset,
         unlabeled: dict | BaseDataset | None = None,
         labeled_as_unlabeled: bool = False,
+        coarse: dict | BaseDataset | None = None,
     ) -> None:
         self.labeled_as_unlabeled = labeled_as_unlabeled
-        parts = dict(labeled=labeled, unlabeled=unlabeled)
+        parts = dict(labeled=labeled, unlabeled=unlabeled, coarse=coarse)
         self.parts: dict[str, BaseDataset] = {}
         for name, part in parts.items():
             if part is None:
@@ -48,6 +52,7 @@ class SemiDataset:
             if not dataset.load_data_list():
                 raise _no_image(name, dataset)
             dataset.full_init()
+            _check_photometric(name, dataset)
             _keep(name, dataset, lambda path, dataset=dataset: not _is_comment(path, dataset))
             self.parts[name] = dataset
         if 'unlabeled' in self.parts and not labeled_as_unlabeled:
@@ -61,11 +66,16 @@ class SemiDataset:
 
     @property
     def source_sizes(self) -> list[int]:
-        """list[int]: Number of images of each part."""
-        return [len(part) for part in self.parts.values()]
+        """list[int]: Number of images of each part that is gone through pass by pass, which the coarse one is not."""
+        return [len(part) for name, part in self.parts.items() if name != 'coarse']
 
     def __len__(self) -> int:
-        return sum(self.source_sizes)
+        return sum(map(len, self.parts.values()))
+
+    def offset(self, name: str) -> int:
+        """Give the index of a part's first sample."""
+        names = list(self.parts)
+        return sum(len(self.parts[before]) for before in names[: names.index(name)])
 
     def locate(self, index: int) -> tuple[str, int]:
         """Say which part holds sample ``index``, and where in that part it is."""
@@ -99,7 +109,8 @@ class SemiDataset:
             path = part.get_data_info(local).get('img_path')
             raise RuntimeError(f'cannot prepare {name} image {path}: {error}') from error
         if not isinstance(sample['inputs'], dict):
-            sample = {key: {name: value} for key, value in sample.items()}
+            view = 'unlabeled' if name == 'unlabeled' else 'labeled'
+            sample = {key: {view: value} for key, value in sample.items()}
         return sample
 
 
@@ -121,6 +132,18 @@ def _keep(name: str, dataset: BaseDataset, wanted: Callable[[str], bool]) -> Non
         raise _no_image(name, dataset)
     if len(keep) < len(paths):
         dataset.get_subset_(keep)
+
+
+def _check_photometric(name: str, dataset: BaseDataset) -> None:
+    """Make sure that what the pipeline leaves to the device arrives there."""
+    *steps, last = dataset.pipeline.transforms or [None]
+    if any(isinstance(step, StrongPhotometric) and step.on_device for step in steps) and not isinstance(
+        last, MultiView
+    ):
+        raise ValueError(
+            f'the {name} part of SemiDataset has StrongPhotometric(on_device=True), which only MultiView passes on: '
+            'leave on_device out'
+        )
 
 
 def _no_image(name: str, dataset: BaseDataset) -> ValueError:

@@ -5,6 +5,8 @@ from mmengine.model import BaseDataPreprocessor
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 
+from .device_photometric import device_photometric
+
 # What padding writes into each map that travels with an unlabelled view.
 _PAD_VALUES = dict(valid_map=255, true_label=255, cutmix_region=0)
 
@@ -12,6 +14,9 @@ _PAD_VALUES = dict(valid_map=255, true_label=255, cutmix_region=0)
 @MODELS.register_module()
 class SemiDataPreprocessor(BaseDataPreprocessor):
     """Prepare every view of a batch as the wrapped segmentor's own data preprocessor would.
+
+    Photometric augmentation that the workers have only drawn (``StrongPhotometric(on_device=True)``) is carried out
+    first, on the model's device.
 
     Args:
         base (dict | BaseDataPreprocessor): That preprocessor, or its config.
@@ -36,7 +41,12 @@ class SemiDataPreprocessor(BaseDataPreprocessor):
             return self.base(data, training)
         prepared = dict(inputs={}, data_samples={})
         for view, images in data['inputs'].items():
-            sub = self.base(dict(inputs=images, data_samples=data['data_samples'][view]), training)
+            samples = data['data_samples'][view]
+            images = [
+                device_photometric(image, sample.get('photometric', ()))
+                for image, sample in zip(self.base.cast_data(images), samples, strict=True)
+            ]
+            sub = self.base(dict(inputs=images, data_samples=samples), training)
             height, width = sub['inputs'].shape[-2:]
             for sample in sub['data_samples']:
                 for key in _PAD_VALUES.keys() & set(sample.keys()):

@@ -31,7 +31,7 @@ class View:
 
         def stack(key: str, default: int = 0) -> Tensor:
             blank = torch.full((1, *image.shape[-2:]), default, device=image.device)
-            return torch.cat([sample.get(key).data if key in sample else blank for sample in data_samples])
+            return torch.cat([sample.get(key).data if key in sample else blank for sample in data_samples]).long()
 
         return cls(
             image,

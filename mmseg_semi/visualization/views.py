@@ -4,6 +4,8 @@ import cv2
 import numpy as np
 import torch
 
+from mmseg_semi.models.device_photometric import device_photometric
+
 from .panel import colorize
 
 
@@ -20,6 +22,7 @@ def draw_sample(sample: dict, palette: Sequence[Sequence[int]]) -> dict[str, np.
     """
     pictures, maps = {}, {}
     for view, tensor in sample['inputs'].items():
+        tensor = device_photometric(tensor, sample['data_samples'][view].get('photometric', ()))
         image = np.ascontiguousarray(tensor.float().clamp(0, 255).byte().numpy()[::-1].transpose(1, 2, 0))
         fields = {key: field.data[0].numpy() for key, field in sample['data_samples'][view].items() if _is_map(field)}
         if 'valid_map' in fields:
@@ -44,7 +47,7 @@ def _is_map(field) -> bool:
 
 def _draw_map(image: np.ndarray, field: np.ndarray) -> np.ndarray:
     """Tint each number but 0 in a colour of its own, with a white outline."""
-    hue = (field * 67 % 180).astype(np.uint8)  # numbers that follow each other get colours far apart
+    hue = (field.astype(int) * 67 % 180).astype(np.uint8)  # numbers that follow each other get colours far apart
     full = np.full_like(hue, 255)
     colors = cv2.cvtColor(np.stack([hue, full, full], axis=2), cv2.COLOR_HSV2RGB)
     picture = _blend(image, colors, field > 0)

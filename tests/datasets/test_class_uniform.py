@@ -9,6 +9,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmseg.datasets.transforms import RandomCrop
 from mmseg.registry import DATASETS
+from PIL import Image
 
 from mmseg_semi.datasets import (
     ClassUniform,
@@ -62,7 +63,7 @@ def test_a_centroid_is_the_mean_place_of_a_class_in_a_tile():
 
 
 def test_every_class_gets_its_turn_equally_often_at_places_where_it_is(dataset, options):
-    sampler = ClassUniform(dataset.parts['labeled'], **options)
+    sampler = ClassUniform(dataset, **options)
     rng, order = np.random.default_rng(0), np.arange(4)
     drawn = [pair for turn in range(400) for pair in sampler.draw(order, turn, rng)]
     places = [(index, place) for index, place in drawn if place is not None]
@@ -100,16 +101,16 @@ def test_centroids_are_computed_once_until_a_file_changes(dataset, options, monk
     calls = []
     compute = class_uniform._compute
     monkeypatch.setattr(class_uniform, '_compute', lambda *args: (calls.append(1), compute(*args)))
-    first = ClassUniform(dataset.parts['labeled'], **options)
-    again = ClassUniform(dataset.parts['labeled'], **options)
+    first = ClassUniform(dataset, **options)
+    again = ClassUniform(dataset, **options)
     assert len(calls) == 1
     assert all((a == b).all() for a, b in zip(first.places, again.places, strict=True))
-    ClassUniform(dataset.parts['labeled'], **{**options, 'tile': 12})
+    ClassUniform(dataset, **{**options, 'tile': 12})
     assert len(calls) == 2
     path = dataset.get_data_info(0)['seg_map_path']
     stat = os.stat(path)
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1_000_000))
-    ClassUniform(dataset.parts['labeled'], **options)
+    ClassUniform(dataset, **options)
     assert len(calls) == 3
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     assert all(path.suffix == '.npy' and not path.name.startswith('.') for path in (tmp_path / 'cache').iterdir())
@@ -159,7 +160,7 @@ def test_a_crop_around_a_centroid_shows_its_class_more_often_and_the_same_each_t
         return (dataset[index]['data_samples']['labeled'].gt_sem_seg.data == c).any().item()
 
     placed, plain = [], []
-    for c, rows in enumerate(ClassUniform(dataset.parts['labeled'], **options).places):
+    for c, rows in enumerate(ClassUniform(dataset, **options).places):
         for seed, (image, y, x) in enumerate(rows.tolist()):
             placed.append(shows(PlacedSampleIndex(image, seed, (y, x)), c))
             plain.append(shows(SampleIndex(image, seed), c))
@@ -174,6 +175,71 @@ def test_a_broken_annotation_is_one_sentence(dataset, options, tmp_path):
     (tmp_path / 'broken.png').write_bytes(b'?')
     with pytest.raises(ValueError, match=r'unreadable image .*broken\.png'):
         class_uniform._read(info, 8, 24)
+
+
+@pytest.fixture
+def with_coarse(config):
+    """The same with the annotations of four more images as coarse ones, which are unlabelled images as well."""
+    part = config.train_dataloader.dataset
+    part.coarse = dict(part.labeled, ann_file='splits/unlabeled.txt', indices=[0, 1, 2, 3])
+    init_default_scope('mmseg')
+    return DATASETS.build(part)
+
+
+def test_coarse_images_are_shown_as_labelled_ones_and_in_class_uniform_turns_alone(with_coarse, options):
+    indices = take(SemiSampler(with_coarse, 4, [2, 2], seed=0, class_uniform=dict(options, passes=100)), 1600)
+    plain, placed = ({i.index for i in indices if type(i) is kind} for kind in (SampleIndex, PlacedSampleIndex))
+    assert plain == set(range(10))
+    assert placed == {0, 1, 2, 3, 10, 11, 12, 13}
+    assert not any(type(index) is PlacedSampleIndex for index in indices[800:])
+    index = next(index for index in indices if index.index == 12)
+    sample, info = with_coarse[index], with_coarse.get_data_info(12)
+    assert list(sample['inputs']) == ['labeled']
+    assert sample['data_samples']['labeled'].img_path == info['img_path'] == with_coarse.get_data_info(6)['img_path']
+    assert 'gt_sem_seg' in sample['data_samples']['labeled']
+
+
+def test_coarse_places_are_those_of_their_own_annotations(with_coarse, options):
+    fine = ClassUniform(with_coarse, **options, coarse_classes=[])
+    both = ClassUniform(with_coarse, **options)
+    for c, (some, more) in enumerate(zip(fine.places, both.places, strict=True)):
+        coarse = more[more[:, 0] >= 10]
+        assert (more[more[:, 0] < 10] == some).all()
+        for image in range(4):
+            label = with_coarse[10 + image]['data_samples']['labeled'].img_path
+            path = label.replace('images', 'annotations').replace('.jpg', '.png')
+            expected = class_centroids(np.array(Image.open(path)), 8, 24)
+            expected = expected[expected[:, 0] == c][:, 1:].tolist()
+            assert coarse[coarse[:, 0] == 10 + image][:, 1:].tolist() == expected
+
+
+def test_coarse_images_serve_the_classes_that_ask_for_them(with_coarse, options):
+    name = with_coarse.metainfo['classes'][3]
+    places = ClassUniform(with_coarse, **options, coarse_classes=[name]).places
+    assert [bool((rows[:, 0] >= 10).any()) for rows in places] == [c == 3 for c in range(8)]
+
+
+def test_coarse_images_that_would_be_ignored_are_refused(with_coarse, options):
+    with pytest.raises(ValueError, match='set class_uniform'):
+        SemiSampler(with_coarse, 4, [2, 2])
+    with pytest.raises(ValueError, match=r"coarse_classes=\['trolley'\] are none of the classes"):
+        SemiSampler(with_coarse, 4, [2, 2], class_uniform=dict(options, coarse_classes=['trolley']))
+    with_coarse.parts['coarse'].pipeline = Compose([dict(type='RandomCrop', crop_size=(32, 32))])
+    with pytest.raises(ValueError, match='in the coarse pipeline'):
+        SemiSampler(with_coarse, 4, [2, 2], class_uniform=options)
+    del with_coarse.parts['coarse']
+    with pytest.raises(ValueError, match='needs a coarse part'):
+        SemiSampler(with_coarse, 4, [2, 2], class_uniform=dict(options, coarse_classes=['road']))
+
+
+def test_a_run_trains_on_coarse_images_and_looks_for_leaks_first(config, with_coarse):
+    config.custom_hooks.append(dict(type='DatasetCheckHook'))
+    Runner.from_cfg(config).train()
+    pipeline = config.train_dataloader.dataset.labeled.pipeline
+    config.train_dataloader.dataset.coarse = dict(config.val_dataloader.dataset, pipeline=pipeline)
+    config.experiment_name = 'leak'
+    with pytest.raises(ValueError, match='2 images are in the labelled and in the validation list'):
+        Runner.from_cfg(config).train()
 
 
 def test_a_run_trains_class_uniformly(config):

@@ -106,6 +106,13 @@ def test_a_labelled_image_is_unlabelled_too_only_where_the_config_says_so(tiny_c
     assert whole_folder(labeled_as_unlabeled=True).source_sizes == [4, 10]
 
 
+def test_colours_left_to_the_device_are_refused_where_they_would_get_lost(tiny_config, tiny_data):
+    labeled = tiny_config().train_dataloader.dataset.labeled
+    labeled.pipeline.insert(-1, dict(type='StrongPhotometric', on_device=True))
+    with pytest.raises(ValueError, match=r'labeled part of SemiDataset has StrongPhotometric\(on_device=True\)'):
+        scenes_with(tiny_config, tiny_data, labeled=labeled)
+
+
 def test_an_unlabelled_part_of_labelled_images_alone_is_refused_with_the_way_out(tiny_config, tiny_data):
     cfg = tiny_config().train_dataloader.dataset.unlabeled
     with pytest.raises(ValueError, match=r'unlabeled part of SemiDataset has no image.*labeled_as_unlabeled=True'):

@@ -4,8 +4,10 @@ import pytest
 import torch
 from mmengine.structures import PixelData
 from mmseg.models import SegDataPreProcessor
+from mmseg.registry import DATASETS
 from mmseg.structures import SegDataSample
 
+from mmseg_semi.datasets import SampleIndex, semi_collate
 from mmseg_semi.models import SemiDataPreprocessor, UnlabeledViews
 
 BASE = dict(type='SegDataPreProcessor', mean=[1.0, 2, 3], std=[4.0, 5, 6], bgr_to_rgb=True, size=(12, 16))
@@ -58,3 +60,23 @@ def test_a_view_that_the_pipeline_does_not_make_is_named():
     views = UnlabeledViews.gather(data['inputs'], data['data_samples'])
     with pytest.raises(AttributeError, match=r"no view named 'strong', only \['weak'\]"):
         _ = views.strong
+
+
+@pytest.mark.parametrize('method', ['UniMatch', 'ContextAwareConsistency'])
+def test_colours_are_the_same_on_the_device_as_in_the_workers(tiny_config, method):
+    cfg, prepared = tiny_config(method), []
+    views = cfg.train_dataloader.dataset.unlabeled.pipeline[-1]
+    for on_device in (False, True):
+        for view, steps in views.items():
+            if view not in ('type', 'weak'):
+                steps[-1].on_device = on_device
+        dataset = DATASETS.build(cfg.train_dataloader.dataset)
+        data = semi_collate([dataset[SampleIndex(index, seed=7 * index)] for index in range(4, 10)])
+        given = copy.deepcopy(data['inputs'])
+        preprocessor = SemiDataPreprocessor(dict(type='SegDataPreProcessor', size=(32, 32)))
+        prepared.append(preprocessor(data, training=True)['inputs'])
+    changed = {name: not torch.equal(image, torch.stack(given[name]).float()) for name, image in prepared[1].items()}
+    assert changed == {name: name != 'weak' for name in changed}
+    for name, image in prepared[0].items():
+        assert (image - prepared[1][name]).abs().max() <= 1
+        assert (image != prepared[1][name]).float().mean() < 1e-3

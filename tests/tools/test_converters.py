@@ -179,6 +179,23 @@ def test_coarse_images_are_checked_and_their_annotations_are_not_needed(convert_
     )
 
 
+def test_coarse_annotations_are_converted_where_they_are_there(convert_cityscapes, cityscapes):
+    save(
+        cityscapes / 'leftImg8bit/train_extra/ulm/ulm_000000_000000_leftImg8bit.png',
+        np.zeros((1024, 2048, 3), np.uint8),
+    )
+    source = cityscapes / 'gtCoarse/train_extra/ulm/ulm_000000_000000_gtCoarse_labelIds.png'
+    save(source, np.full((1024, 2048), 26, np.uint8))
+    assert convert_cityscapes('--partial').returncode == 0
+    label = cv2.imread(str(source).replace('labelIds', 'labelTrainIds'), cv2.IMREAD_UNCHANGED)
+    assert (label == 13).all()
+    source.unlink()
+    assert (
+        'ulm_000000_000000_gtCoarse_labelIds.png not found: unpack gtCoarse.zip'
+        in convert_cityscapes('--partial').stderr
+    )
+
+
 @pytest.mark.parametrize(
     ('missing', 'message'),
     [

@@ -31,7 +31,7 @@ from mmseg_semi.visualization import draw_sample, panel
 
 KINDS = ('missing', 'unreadable', 'mismatched', 'out of range', 'duplicated', 'leaking')
 # Pairs of parts that may hold the same images.
-HARMLESS = ({'val', 'test'},)
+HARMLESS = ({'val', 'test'}, {'coarse', 'unlabeled'})
 
 
 def build(key: str, cfg: dict) -> BaseDataset | SemiDataset:

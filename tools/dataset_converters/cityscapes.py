@@ -1,10 +1,10 @@
-"""Make Cityscapes' annotations of 19 classes, and check its coarse set, whose images can be trained on without labels.
+"""Make Cityscapes' annotations of 19 classes, and check its coarse set, whose images can be trained on with or without.
 
     python tools/dataset_converters/cityscapes.py data/cityscapes
 
 writes ``*_gtFine_labelTrainIds.png`` next to the ``*_gtFine_labelIds.png`` of training and validation images. Images of
-``leftImg8bit/train_extra``, where they are there, are checked; their coarse annotations are not needed and not read. It
-can be interrupted and run again.
+``leftImg8bit/train_extra``, where they are there, are checked; their coarse annotations are not needed, and converted
+likewise where ``gtCoarse/train_extra`` is there. It can be interrupted and run again.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from mmseg_semi.datasets.conversion import (
 )
 from mmseg_semi.datasets.splits import find_images
 
-IMAGES, LABELS = 'leftImg8bit_trainvaltest.zip', 'gtFine_trainvaltest.zip'
+IMAGES, LABELS, COARSE_LABELS = 'leftImg8bit_trainvaltest.zip', 'gtFine_trainvaltest.zip', 'gtCoarse.zip'
 COUNTS = dict(train=2975, val=500, train_extra=19998)
 SIZE = (1024, 2048)
 # The ids of the 19 classes that are evaluated, in the order of their train ids.
@@ -66,11 +66,13 @@ def main(args: argparse.Namespace) -> None:
             check_count(f'images of {images / part}', len(found[part]), expected, args.partial)
         else:
             print(f'{images / part} is not there: no coarse set')
-    tasks = []
-    for part in ('train', 'val'):
+    tasks, kinds = [], dict(train=('gtFine', LABELS), val=('gtFine', LABELS))
+    if 'train_extra' in found and (args.root / 'gtCoarse/train_extra').exists():
+        kinds['train_extra'] = ('gtCoarse', COARSE_LABELS)
+    for part, (kind, archive) in kinds.items():
         for name in found[part]:
-            source = labels / part / f'{name}_gtFine_labelIds.png'
-            require(source, source=LABELS)
+            source = args.root / kind / part / f'{name}_{kind}_labelIds.png'
+            require(source, source=archive)
             tasks.append((source, source.with_name(source.name.replace('labelIds', 'labelTrainIds'))))
 
     for part, paths in found.items():

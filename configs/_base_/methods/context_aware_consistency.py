@@ -6,7 +6,7 @@ method = dict(
     contrast=dict(type='DirectionalContrastiveLoss', temperature=0.1, pos_threshold=0.75, loss_weight=0.1),
     num_negatives=19200,
 )
-own_augmentation = [dict(type='RandomFlip', prob=0.5), dict(type='StrongPhotometric')]
+own_augmentation = [dict(type='StrongPhotometric'), dict(type='RandomFlip', prob=0.5)]
 # In place of the crop and flip that end the geometry of other methods' views.
 views = [
     dict(type='PairedRandomCrop', crop_size=(320, 320), stride=8, iou_range=(0.1, 1.0)),

@@ -1,11 +1,12 @@
+import numpy as np
 import torch
 from mmcv.transforms import BaseTransform, Compose
 from mmengine.structures import PixelData
 from mmseg.datasets.transforms import PackSegInputs
 from mmseg.registry import TRANSFORMS
 
-# What a model must know to match the pixels of crops, whatever else is packed.
-_CROP_KEYS = ('crop_offset', 'overlap', 'flip_direction', 'crop_iou', 'iou_in_range')
+# What a model must know, whatever else is packed: how the pixels of crops match, and what is left to the device.
+_META_KEYS = ('crop_offset', 'overlap', 'flip_direction', 'crop_iou', 'iou_in_range', 'photometric')
 
 
 @TRANSFORMS.register_module()
@@ -25,7 +26,8 @@ class MultiView(BaseTransform):
     - crops (optional): as :class:`PairedRandomCrop` makes them, one a view in the order of the views
 
     Args:
-        meta_keys (Sequence[str], optional): As in mmseg's ``PackSegInputs``. What a crop says of itself is packed too.
+        meta_keys (Sequence[str], optional): As in mmseg's ``PackSegInputs``. What a crop says of itself, and what
+            ``StrongPhotometric(on_device=True)`` draws, is packed too.
         **views (list[dict]): Name of a view to its pipeline; an empty one shows the image as it is.
 
     Returns:
@@ -40,11 +42,12 @@ class MultiView(BaseTransform):
             raise ValueError('MultiView needs at least one view, such as weak=[], strong=[...]')
         self.views = {name: Compose(pipeline) for name, pipeline in views.items()}
         self.pack = PackSegInputs(**({} if meta_keys is None else dict(meta_keys=meta_keys)))
-        self.pack.meta_keys = (*self.pack.meta_keys, *_CROP_KEYS)
+        self.pack.meta_keys = (*self.pack.meta_keys, *_META_KEYS)
 
     def transform(self, results: dict) -> dict:
         """Run each view's pipeline on a copy of the image, or on its crop."""
         packed = dict(inputs={}, data_samples={})
+        results['img'] = np.ascontiguousarray(results['img'])  # a flipped one is slow to copy
         shared = {key: results.pop(key, None) for key in ('gt_seg_map', 'true_seg_map')}
         crops = results.pop('crops', [{}] * len(self.views))
         if len(crops) != len(self.views):
@@ -61,7 +64,7 @@ class MultiView(BaseTransform):
             sample = self.pack(view)
             for key, pixels in maps.items():
                 if pixels is not None:
-                    data = torch.from_numpy(pixels.copy()).long()[None]
+                    data = torch.from_numpy(np.ascontiguousarray(pixels))[None]
                     sample['data_samples'].set_data({key: PixelData(data=data)})
             packed['inputs'][name] = sample['inputs']
             packed['data_samples'][name] = sample['data_samples']

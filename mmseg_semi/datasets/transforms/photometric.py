@@ -1,15 +1,24 @@
+import math
+from collections.abc import Sequence
+
+import cv2
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
-from torchvision.transforms import v2
+from torchvision.transforms import ColorJitter, GaussianBlur
+
+_JITTER = ('brightness', 'contrast', 'saturation', 'hue')
+# Luma of BGR, as torchvision weighs it.
+_GRAY = np.array([0.114, 0.587, 0.2989])
 
 
 @TRANSFORMS.register_module()
 class StrongPhotometric(BaseTransform):
-    """Colour jitter, grayscale and blur, by torchvision, for a strong view.
+    """Colour jitter, grayscale and blur for a strong view.
 
-    The defaults are those of `UniMatch <https://arxiv.org/abs/2208.09910>`_.
+    torchvision draws what is to be done. It is done here, or by :class:`SemiDataPreprocessor` on the model's device,
+    with the same result but for rounding. The defaults are those of `UniMatch <https://arxiv.org/abs/2208.09910>`_.
 
     Required Keys:
 
@@ -17,13 +26,22 @@ class StrongPhotometric(BaseTransform):
 
     Modified Keys:
 
-    - img
+    - img, unless ``on_device``
+
+    Added Keys:
+
+    - photometric (list[tuple[str, float]]), with ``on_device``: steps in their order, see :func:`photometric`
 
     Args:
-        brightness, contrast, saturation (float): Factors are drawn from [1 - x, 1 + x].
+        brightness, contrast, saturation (float): Factors are drawn from [max(0, 1 - x), 1 + x].
         hue (float): The shift is drawn from [-hue, hue], in turns of the colour circle, at most 0.5.
         jitter_prob, gray_prob, blur_prob (float): Probabilities of each, in [0, 1].
         blur_sigma (tuple[float, float]): Range of the blur's standard deviation in pixels.
+        on_device (bool): Whether to leave the work to the model's device, for a GPU that waits for its loaders.
+            Nothing but a flip may follow, and the pipeline must end in :class:`MultiView`. Defaults to False.
+
+    Raises:
+        ValueError: If an argument is out of its range.
     """
 
     def __init__(
@@ -36,22 +54,97 @@ class StrongPhotometric(BaseTransform):
         gray_prob: float = 0.2,
         blur_prob: float = 0.5,
         blur_sigma: tuple[float, float] = (0.1, 2.0),
+        on_device: bool = False,
     ) -> None:
-        kernel = 2 * int(np.ceil(3 * blur_sigma[1])) + 1
-        self.augment = v2.Compose(
-            [
-                v2.RandomApply([v2.ColorJitter(brightness, contrast, saturation, hue)], p=jitter_prob),
-                v2.RandomGrayscale(p=gray_prob),
-                v2.RandomApply([v2.GaussianBlur(kernel, sigma=blur_sigma)], p=blur_prob),
-            ]
-        )
+        self.jitter = ColorJitter(brightness, contrast, saturation, hue)
+        self.blur = GaussianBlur(blur_kernel_size(blur_sigma[1]), sigma=blur_sigma)
+        self.probs = dict(jitter_prob=jitter_prob, gray_prob=gray_prob, blur_prob=blur_prob)
+        for name, prob in self.probs.items():
+            if not 0 <= prob <= 1:
+                raise ValueError(f'StrongPhotometric: {name}={prob} is not in [0, 1]')
+        self.on_device = on_device
 
     def transform(self, results: dict) -> dict:
-        """Augment ``results['img']``."""
-        rgb = torch.from_numpy(np.ascontiguousarray(results['img'][..., ::-1])).permute(2, 0, 1)
-        rgb = self.augment(rgb).permute(1, 2, 0).numpy()
-        results['img'] = np.ascontiguousarray(rgb[..., ::-1])
+        """Augment ``results['img']``, or say how."""
+        steps = self._draw()
+        if self.on_device:
+            results['photometric'] = [*results.get('photometric', []), *steps]
+        else:
+            results['img'] = photometric(results['img'], steps)
         return results
 
+    def _draw(self) -> list[tuple[str, float]]:
+        jitter, gray, blur = (torch.rand(3) < torch.tensor(list(self.probs.values()))).tolist()
+        steps = []
+        if jitter:
+            order, *values = ColorJitter.get_params(*(getattr(self.jitter, name) for name in _JITTER))
+            steps += [(_JITTER[i], values[i]) for i in order.tolist() if values[i] is not None]
+        if gray:
+            steps.append(('saturation', 0.0))
+        if blur:
+            steps.append(('blur', GaussianBlur.get_params(*self.blur.sigma)))
+        return steps
+
     def __repr__(self) -> str:
-        return f'{type(self).__name__}({self.augment})'
+        probs = ', '.join(f'{name}={prob}' for name, prob in self.probs.items())
+        return f'{type(self).__name__}({self.jitter}, {self.blur}, {probs}, on_device={self.on_device})'
+
+
+def blur_kernel_size(sigma: float) -> int:
+    """Give the side, in pixels, of a blur's kernel that is cut off at three standard deviations."""
+    return 2 * math.ceil(3 * sigma) + 1
+
+
+def photometric(image: np.ndarray, steps: Sequence[tuple[str, float]]) -> np.ndarray:
+    """Change the colours of an image as torchvision's functions for float images do, several times faster.
+
+    Nothing is rounded before the end.
+
+    Args:
+        image (np.ndarray): (H, W, 3) uint8, BGR.
+        steps (Sequence[tuple[str, float]]): Names and values, in this order: the factor of ``'brightness'``,
+            ``'contrast'`` or ``'saturation'``, the shift of ``'hue'`` in turns of the colour circle, or the standard
+            deviation of a ``'blur'`` in pixels.
+
+    Returns:
+        np.ndarray: (H, W, 3) uint8.
+    """
+    image = image.astype(np.float32)
+    for name, value in steps:
+        image = _STEPS[name](image, value)
+    return cv2.convertScaleAbs(image)
+
+
+# Each may overwrite the image.
+def _brightness(image: np.ndarray, factor: float) -> np.ndarray:
+    image *= factor
+    return _clip(image)
+
+
+def _contrast(image: np.ndarray, factor: float) -> np.ndarray:
+    mean = float(_GRAY @ cv2.mean(image)[:3])
+    image *= factor
+    image += (1 - factor) * mean
+    return _clip(image)
+
+
+def _saturation(image: np.ndarray, factor: float) -> np.ndarray:
+    return _clip(cv2.transform(image, factor * np.eye(3) + (1 - factor) * _GRAY))
+
+
+def _hue(image: np.ndarray, turns: float) -> np.ndarray:
+    # OpenCV brings degrees from 0 to 720 back to the circle.
+    hsv = cv2.add(cv2.cvtColor(image, cv2.COLOR_BGR2HSV), (360 * (turns % 1), 0, 0, 0))
+    return cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)
+
+
+def _blur(image: np.ndarray, sigma: float) -> np.ndarray:
+    size = blur_kernel_size(sigma)
+    return cv2.GaussianBlur(image, (size, size), sigma)
+
+
+def _clip(image: np.ndarray) -> np.ndarray:
+    return np.clip(image, 0, 255, out=image)
+
+
+_STEPS = dict(brightness=_brightness, contrast=_contrast, saturation=_saturation, hue=_hue, blur=_blur)

@@ -28,16 +28,19 @@ class DatasetCheckHook(Hook):
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         if not isinstance(dataset, SemiDataset):
             return
-        labeled = dataset.parts['labeled']
-        self._check_classes(labeled, model)
+        annotated = {name: part for name, part in dataset.parts.items() if name != 'unlabeled'}
+        for part in annotated.values():
+            self._check_classes(part, model)
         self._check_batch(runner.train_dataloader, model)
-        check_labeled(labeled, 'the labelled part of train_dataloader')
+        for name, part in annotated.items():
+            check_labeled(part, f'the {name} part of train_dataloader')
         if 'unlabeled' in dataset.parts:
             check_unlabeled(dataset.parts['unlabeled'])
         val = runner.val_dataloader.dataset if runner.val_loop is not None else None
         if isinstance(val, BaseSegDataset):
             check_labeled(val, 'val_dataloader')
-            check_disjoint(labeled, val)
+            for part in annotated.values():
+                check_disjoint(part, val)
         runner.logger.info(f'Checked {len(dataset)} training images in {time.time() - start:.1f} s')
 
     def _check_classes(self, labeled: BaseSegDataset, model) -> None:
@@ -58,8 +61,8 @@ class DatasetCheckHook(Hook):
                 'make the second number of source_ratio even'
             )
         size = getattr(model.data_preprocessor.base, 'size', None)
-        for index in (0, *dataset.source_sizes[:-1]):
-            for view, image in dataset[index]['inputs'].items():
+        for name in dataset.parts:
+            for view, image in dataset[dataset.offset(name)]['inputs'].items():
                 shape = tuple(image.shape[-2:])
                 if size is not None and (shape[0] > size[0] or shape[1] > size[1]):
                     raise ValueError(
