@@ -12,5 +12,5 @@ model = dict(_delete_=True, type='SemiSegmentor', segmentor=segmentor)
 # The teacher must keep up with so short a schedule.
 default_hooks = dict(
     mean_teacher=dict(momentum=0.02, warmup=True),
-    checkpoint=dict(interval=600, max_keep_ckpts=2),
+    checkpoint=dict(interval=600, max_keep_ckpts=4),
 )
