@@ -35,6 +35,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--tta', action='store_true', help="average over the views of the config's tta_pipeline")
     parser.add_argument('--predict-on', choices=['teacher', 'student'], help="default: the model's own predict_on")
     parser.add_argument('--out', help='folder for predicted label maps, PNGs with the names of the images')
+    parser.add_argument(
+        '--submission', action='store_true', help="predict on the config's images for a benchmark's server, into --out"
+    )
     parser.add_argument('--show-dir', help='folder for predictions painted over the images')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings, e.g. model.a=1')
     add_launcher(parser)
@@ -60,11 +63,36 @@ def check(cfg: Config, args: argparse.Namespace) -> None:
         raise SystemExit(f'--predict-on: {cfg.model.type} has no teacher and student, only semi-supervised models do')
     if args.tta and not ('tta_pipeline' in cfg and 'tta_model' in cfg):
         raise SystemExit('--tta: the config sets no tta_model and tta_pipeline; configs/_base_/tta.py has both')
+    if args.submission and not args.out:
+        raise SystemExit('--submission: name the folder for the label maps with --out')
+    if args.submission and not cfg.get('submission'):
+        raise SystemExit(
+            '--submission: the config sets no submission, dict(data_prefix=..., evaluator=...); '
+            'configs/_base_/datasets/semi_cityscapes.py does'
+        )
 
 
 def _keys(checkpoint: str) -> set[str]:
     content = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
     return set(content.get('state_dict', content))
+
+
+def prepare_submission(cfg: Config) -> None:
+    """Test on the images of the config's ``submission``, which have no annotations, with its evaluator."""
+    cfg.test_dataloader.dataset.update(data_prefix=cfg.submission.data_prefix, ann_file='')
+    cfg.test_evaluator = cfg.submission.evaluator
+    for pipeline in (cfg.test_dataloader.dataset.pipeline, cfg.get('tta_pipeline', [])):
+        drop_annotations(pipeline)
+
+
+def drop_annotations(steps: list) -> None:
+    """Take out of a pipeline, and of the lists in ``TestTimeAug``, what loads annotations."""
+    for step in steps:
+        for options in step.get('transforms', []):
+            drop_annotations(options)
+        if 'transforms' in step:
+            step.transforms = [options for options in step.transforms if options]
+    steps[:] = [step for step in steps if step.type != 'LoadAnnotations']
 
 
 def main() -> None:
@@ -78,6 +106,8 @@ def main() -> None:
     cfg.load_from, cfg.resume = args.checkpoint, False
     if args.predict_on:
         cfg.model.predict_on = args.predict_on
+    if args.submission:
+        prepare_submission(cfg)
     if args.out:
         os.makedirs(args.out, exist_ok=True)  # on every rank: the metric makes it on the first alone, maybe too late
         metrics = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
