@@ -6,7 +6,7 @@ Three layouts are known, and the classifier or decoder in them is left out:
 
 - ``wider_resnet38.pth.tar``, ImageNet, of https://github.com/NVIDIA/semantic-segmentation/tree/sdcnet
 - ``cityscapes_best.pth`` and other DeepLabv3+ checkpoints of that repository
-- ``wide_resnet38_ipabn_lr_256.pth.tar``, ImageNet, of https://github.com/mapillary/inplace_abn/tree/v0.1.1
+- ``wide_resnet38_ipabn_lr_256.pth.tar``, ImageNet, of https://github.com/mapillary/inplace_abn
 """
 
 import argparse

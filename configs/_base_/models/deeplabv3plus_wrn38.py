@@ -1,5 +1,5 @@
-# DeepLabv3+ on WideResNet38 as Zhu et al. 2019 and Kim et al. 2020 have it: stride 8, and low-level features of stride 2
-# for the decoder. mmseg's head has separable convolutions, where theirs are full.
+# DeepLabv3+ on WideResNet38 as Zhu et al. 2019 and Kim et al. 2020 have it: stride 8, low-level features of stride 2.
+# The head is that of mmseg, with separable convolutions.
 norm_cfg = dict(type='SyncBN', requires_grad=True)
 model = dict(
     type='EncoderDecoder',
