@@ -27,4 +27,4 @@ val_dataloader = dict(
 test_dataloader = val_dataloader
 submission = None
 optim_wrapper = dict(optimizer=dict(lr=0.02))
-train_cfg = dict(max_iters=196875)  # 175 epochs of 18000 images, 16 a step
+train_cfg = dict(max_iters=196875, val_interval=20000)  # 175 epochs of 18000 images, 16 a step

