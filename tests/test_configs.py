@@ -2,6 +2,7 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
@@ -24,7 +25,8 @@ def build_network(cfg):
     segmentor = cfg.model.segmentor
     segmentor.pretrained = None
     segmentor.backbone.pop('init_cfg', None)
-    return MODELS.build(cfg.model)
+    with torch.device('meta'):
+        return MODELS.build(cfg.model)
 
 
 def parts(cfg):
@@ -34,7 +36,9 @@ def parts(cfg):
 
 def crops(cfg):
     steps = [step for part in parts(cfg).values() for step in part.pipeline]
-    return {tuple(step.crop_size) for step in steps if step.type in ('RandomCrop', 'PairedRandomCrop')}
+    return {
+        tuple(step.crop_size) for step in steps if step.type in ('RandomCrop', 'ClassUniformCrop', 'PairedRandomCrop')
+    }
 
 
 @each_config
@@ -52,9 +56,12 @@ def test_the_name_states_method_network_batch_schedule_data_and_crop(path):
     assert cfg.model.segmentor.data_preprocessor.size == crop
     assert cfg.get('data_preprocessor', cfg.model.segmentor.data_preprocessor).get('size', crop) == crop
     splits = {part.ann_file for part in parts(cfg).values()}
-    assert splits == {''} if name['split'] == 'full' else all(
-        f'/{name["split"]}/' in split or name['dataset'] == 'scenes' for split in splits
-    )  # fmt: skip
+    if name['split'] == 'trainval':
+        assert splits - {''} == {'splits/trainval/labeled.txt'}
+    elif name['split'] == 'full':
+        assert splits == {''}
+    else:
+        assert all(f'/{name["split"]}/' in split or name['dataset'] == 'scenes' for split in splits)
 
 
 @each_config
@@ -62,11 +69,12 @@ def test_the_model_builds_with_the_classes_of_the_data_and_teacher_and_student(p
     cfg = Config.fromfile(path)
     init_default_scope('mmseg')
     model = build_network(cfg)
-    classes = DATASETS.get(cfg.val_dataloader.dataset.type).METAINFO['classes']
+    classes = DATASETS.get(cfg.test_dataloader.dataset.type).METAINFO['classes']
     heads = [model.student.decode_head]
     heads += [model.student.auxiliary_head] if model.student.with_auxiliary_head else []
     assert [head.num_classes for head in heads] == [len(classes)] * len(heads)
-    assert model.predict_on == 'teacher'
+    method = NAME.fullmatch(path.stem)['method']
+    assert model.predict_on == ('student' if method.endswith(('-student', '-student-val')) else 'teacher')
 
 
 @each_config
@@ -74,7 +82,8 @@ def test_every_pipeline_hook_loop_and_schedule_builds(path):
     cfg = Config.fromfile(path)
     init_default_scope('mmseg')
     pipelines = [part.pipeline for part in parts(cfg).values()]
-    pipelines += [cfg.val_dataloader.dataset.pipeline, cfg.test_dataloader.dataset.pipeline, cfg.tta_pipeline]
+    pipelines += [cfg.test_dataloader.dataset.pipeline, cfg.tta_pipeline]
+    pipelines += [cfg.val_dataloader.dataset.pipeline] if cfg.val_dataloader else []
     for pipeline in pipelines:
         assert [TRANSFORMS.build(step) for step in pipeline]
     for part in parts(cfg).values():
@@ -115,8 +124,24 @@ def test_test_time_augmentation_starts_from_the_scale_of_the_test_pipeline():
         assert first == [step for step in cfg.test_dataloader.dataset.pipeline if step.type == 'Resize'], path.stem
 
 
-@pytest.mark.parametrize('labeled', [372, 744, 2975, 661, 1323, 2646])
+@pytest.mark.parametrize('labeled', [372, 744, 2975, 3475, 661, 1323, 2646])
 def test_long_schedules_are_175_epochs_of_the_labelled_set_on_8_gpus(labeled):
     stated = re.compile(rf'max_iters=(\d+)\)  # {labeled} labelled images')
     found = [stated.search(path.read_text()) for path in LEAVES]
     assert {int(match[1]) for match in found if match} == {-(-labeled * 175 // 8)}
+
+
+@pytest.mark.parametrize(
+    ('row', 'changed'),
+    [
+        ('pixel', dict(consistency=[dict(type='PixelConsistencyLoss', loss_weight=20.0)])),
+        ('student', dict(ema_teacher=False, predict_on='student')),
+        ('student-targets', dict(ema_teacher=False)),
+        ('student-val', dict(predict_on='student')),
+    ],
+)
+def test_the_rows_of_tables_2_and_3_differ_from_the_full_method_in_their_switches_alone(row, changed):
+    name = 'structured-consistency{}_deeplabv3plus_wrn38_8xb3-65k_cityscapes-full-896x896.py'
+    full, other = (Config.fromfile(ROOT / 'structured_consistency' / name.format(s)) for s in ('', f'-{row}'))
+    full.model.update(changed)
+    assert full == other

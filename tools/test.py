@@ -6,6 +6,7 @@ import os.path as osp
 
 import mmcv
 from mmengine import fileio
+from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
@@ -31,13 +32,52 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     add_test_options(parser)
     parser.add_argument('--out', help='folder for predicted label maps, PNGs with the names of the images')
+    parser.add_argument(
+        '--submission', action='store_true', help="predict on the config's images for a benchmark's server, into --out"
+    )
     parser.add_argument('--show-dir', help='folder for predictions painted over the images')
     return parser.parse_args()
+
+
+def check_submission(cfg: Config, args: argparse.Namespace) -> None:
+    """Refuse what cannot be submitted.
+
+    Raises:
+        SystemExit: Saying what is missing.
+    """
+    if not args.out:
+        raise SystemExit('--submission: name the folder for the label maps with --out')
+    if not cfg.get('submission'):
+        raise SystemExit(
+            '--submission: the config sets no submission, dict(data_prefix=..., evaluator=...); '
+            'configs/_base_/datasets/semi_cityscapes.py does'
+        )
+
+
+def prepare_submission(cfg: Config) -> None:
+    """Test on the images of the config's ``submission``, which have no annotations, with its evaluator."""
+    cfg.test_dataloader.dataset.update(data_prefix=cfg.submission.data_prefix, ann_file='')
+    cfg.test_evaluator = cfg.submission.evaluator
+    for pipeline in (cfg.test_dataloader.dataset.pipeline, cfg.get('tta_pipeline', [])):
+        drop_annotations(pipeline)
+
+
+def drop_annotations(steps: list) -> None:
+    """Take out of a pipeline, and of the lists in ``TestTimeAug``, what loads annotations."""
+    for step in steps:
+        for options in step.get('transforms', []):
+            drop_annotations(options)
+        if 'transforms' in step:
+            step.transforms = [options for options in step.transforms if options]
+    steps[:] = [step for step in steps if step.type != 'LoadAnnotations']
 
 
 def main() -> None:
     args = parse_args()
     cfg = load_test_config(args)
+    if args.submission:
+        check_submission(cfg, args)
+        prepare_submission(cfg)
     if args.out:
         os.makedirs(args.out, exist_ok=True)  # on every rank: the metric makes it on the first alone, maybe too late
         metrics = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]

@@ -1,3 +1,4 @@
+from .backbones import WideResNet38
 from .cutmix import cutmix
 from .data_preprocessor import SemiDataPreprocessor
 from .heads import MemoryBank, Projector, gather_rows
@@ -29,6 +30,7 @@ __all__ = [
     'UniMatch',
     'UnlabeledViews',
     'View',
+    'WideResNet38',
     'cell_ids',
     'cutmix',
     'gather_rows',

@@ -3,20 +3,24 @@
 import runpy
 from functools import partial
 from pathlib import Path
+from shutil import rmtree
 
 import cv2
 import numpy as np
 import pytest
+from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.datasets.transforms import LoadAnnotations
 from mmseg.registry import DATASETS
 from PIL import Image
 from scipy.io import savemat
 
+from mmseg_semi.datasets.checks import check_annotation, data_infos
 from mmseg_semi.datasets.splits import read_list
 
 RNG = np.random.default_rng(0)
-SPLITS = Path(__file__).parents[2] / 'configs/_base_/datasets/splits'
+CONFIGS = Path(__file__).parents[2] / 'configs'
+SPLITS = CONFIGS / '_base_/datasets/splits'
 
 
 def save(path, pixels, palette=None):
@@ -167,6 +171,17 @@ def test_cityscapes_gets_the_19_classes_that_its_dataset_class_reads(convert_cit
     ]  # fmt: skip
     assert (label[1:] == i).all()
     assert 'no coarse set' in done.stdout
+    assert 'no images to submit' in done.stdout
+
+
+def test_training_and_validation_images_of_cityscapes_are_one_list_for_the_submission(convert_cityscapes, cityscapes):
+    assert convert_cityscapes('--partial').returncode == 0
+    init_default_scope('mmseg')
+    cfg = Config.fromfile(CONFIGS / 'supervised/supervised_deeplabv3plus_wrn38_8xb1-76k_cityscapes-trainval-896x896.py')
+    labeled = dict(cfg.train_dataloader.dataset.labeled, data_root=str(cityscapes), pipeline=[])
+    infos = data_infos(DATASETS.build(labeled))
+    assert [Path(info['img_path']).parts[-3] for info in infos] == ['train', 'val']
+    assert all(Path(info[key]).is_file() for info in infos for key in ('img_path', 'seg_map_path'))
 
 
 def test_coarse_images_are_checked_and_their_annotations_are_not_needed(convert_cityscapes, cityscapes):
@@ -211,6 +226,87 @@ def test_the_first_missing_file_of_cityscapes_is_named(convert_cityscapes, citys
 def test_an_incomplete_cityscapes_is_refused(convert_cityscapes, cityscapes):
     assert 'found 1, the complete download has 2975' in convert_cityscapes().stderr
     assert not list(cityscapes.rglob('*labelTrainIds.png'))
+
+
+# Mapillary Vistas
+
+
+@pytest.fixture
+def mapillary(tmp_path):
+    """Version 2.0 of the download, which holds the annotations of version 1.2 too."""
+    root = tmp_path / 'mapillary'
+    for part, name in dict(training='a_-1', validation='b').items():
+        save(root / f'{part}/images/{name}.jpg', picture(6, 70))
+        for version, classes in {'v1.2': 66, 'v2.0': 124}.items():
+            ids = np.zeros((6, 70), np.uint8)
+            ids[0, :66] = range(66)
+            ids[1] = classes - 1
+            save(root / f'{part}/{version}/labels/{name}.png', ids, palette=[i for c in range(256) for i in (9, c, 99)])
+            save(root / f'{part}/{version}/instances/{name}.png', ids)
+    (root / 'testing/images').mkdir(parents=True)
+    return root
+
+
+@pytest.fixture
+def convert_mapillary(run_tool, mapillary):
+    return partial(run_tool, 'dataset_converters/mapillary.py', mapillary, '--workers', 1)
+
+
+def test_mapillary_gets_ids_that_its_dataset_class_reads(convert_mapillary, mapillary):
+    done = convert_mapillary('--partial')
+    assert done.returncode == 0, done.stderr
+    init_default_scope('mmseg')
+    cfg = Config.fromfile(CONFIGS / 'supervised/supervised_deeplabv3plus_wrn38_8xb2-197k_mapillary-full-896x896.py')
+    for part in (cfg.train_dataloader.dataset.labeled, cfg.val_dataloader.dataset):
+        dataset = DATASETS.build(dict(part, data_root=str(mapillary), pipeline=[]))
+        label = check_annotation(dataset.get_data_info(0), num_classes=66)
+        assert label[0, :66].tolist() == [*range(65), 255]
+        assert (label[1] == 255).all()
+        assert (label[2:] == 0).all()
+    assert 'annotations of 65 classes: 0 to do' in convert_mapillary('--partial').stdout
+
+
+def test_version_1_of_the_download_gives_the_same_tree(convert_mapillary, mapillary):
+    convert_mapillary('--partial')
+    expected = {
+        part: load(next((mapillary / part / 'v1.2/labels_mask').iterdir())) for part in ('training', 'validation')
+    }
+    for part in expected:
+        (mapillary / part / 'v1.2/labels').rename(mapillary / part / 'labels')
+        rmtree(mapillary / part / 'v1.2')
+    assert convert_mapillary('--partial').returncode == 0
+    for part, ids in expected.items():
+        assert (load(next((mapillary / part / 'v1.2/labels_mask').iterdir())) == ids).all()
+
+
+def test_version_2_of_mapillary_has_124_classes(convert_mapillary, mapillary):
+    assert convert_mapillary('--partial', '--version', 'v2.0').returncode == 0
+    ids = load(mapillary / 'training/v2.0/labels_mask/a_-1.png')
+    assert ids[0, :66].tolist() == [*range(66)]
+    assert (ids[1] == 255).all()
+
+
+@pytest.mark.parametrize(
+    ('missing', 'message'),
+    [
+        ('validation/v1.2/labels/b.png', 'b.png not found: unpack the archive of Mapillary Vistas'),
+        ('training/v1.2/labels', 'training/v1.2/labels not found: unpack the archive of Mapillary Vistas'),
+        ('validation/images', 'validation/images not found'),
+    ],
+)
+def test_the_first_missing_thing_of_mapillary_is_named_and_nothing_written(
+    convert_mapillary, mapillary, missing, message
+):
+    (mapillary / missing).rename(mapillary / 'elsewhere')
+    assert message in convert_mapillary('--partial').stderr
+    assert not list(mapillary.rglob('labels_mask'))
+
+
+def test_an_incomplete_mapillary_or_an_annotation_of_another_size_is_refused(convert_mapillary, mapillary):
+    assert 'found 1, the complete download has 18000' in convert_mapillary().stderr
+    save(mapillary / 'validation/v1.2/labels/b.png', np.zeros((6, 71), np.uint8))
+    assert 'b.png has height and width (6, 71), but (6, 70) is right' in convert_mapillary('--partial').stderr
+    assert not list(mapillary.rglob('labels_mask/b.png'))
 
 
 # CamVid

@@ -1,4 +1,5 @@
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -7,8 +8,11 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from conftest import tiny_segmentor
+from mmengine.config import Config
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
+from PIL import Image
 
 from mmseg_semi.datasets.textured_scenes import CLASSES
 
@@ -78,6 +82,54 @@ def test_what_is_missing_is_named_in_one_sentence(trained):
     cfg.pop('tta_pipeline')
     cfg.dump(config)
     assert '--tta: the config sets no tta_model and tta_pipeline' in run(config, checkpoint, '--tta', ok=False)
+
+
+def test_a_submission_to_cityscapes_is_label_ids_of_the_test_images_under_names_its_server_takes(tiny_config, tmp_path):
+    pytest.importorskip('cityscapesscripts')
+    segmentor = tiny_segmentor()
+    for head in ('decode_head', 'auxiliary_head'):
+        segmentor[head]['num_classes'] = 19
+    cfg = tiny_config(segmentor=segmentor, test_cfg=dict(mode='slide', crop_size=(32, 32), stride=(21, 21)))
+    cityscapes = Config.fromfile(ROOT / 'configs/_base_/datasets/semi_cityscapes.py')
+    cfg.test_dataloader.dataset = dict(cityscapes.test_dataloader.dataset, data_root=str(tmp_path))
+    cfg.submission, cfg.tta_pipeline = cityscapes.submission, cityscapes.tta_pipeline
+    model = MODELS.build(cfg.model)
+    model.teacher.decode_head.conv_seg.bias.data[11] = 1e4
+    cfg.dump(tmp_path / 'config.py')
+    torch.save(dict(state_dict=model.state_dict(), meta={}), tmp_path / 'model.pth')
+    name = 'berlin_000000_000019_leftImg8bit.png'
+    image = tmp_path / 'leftImg8bit/test/berlin' / name
+    image.parent.mkdir(parents=True)
+    cv2.imwrite(str(image), np.zeros((32, 64, 3), np.uint8))
+
+    out, scale = tmp_path / 'out', 'tta_pipeline.1.scale=(64,32)'
+    options = ['--tta', '--submission', '--out', out, '--work-dir', tmp_path / 'work', '--cfg-options', scale]
+    run(tmp_path / 'config.py', tmp_path / 'model.pth', *options)
+    assert [path.name for path in out.iterdir()] == [name]
+    label = np.asarray(Image.open(out / name))  # a palette image, whose indices are the ids
+    assert label.shape == (32, 64)
+    assert (label == 24).all()  # a person
+
+
+def test_a_submission_reads_images_alone_with_and_without_test_time_augmentation():
+    cfg = Config.fromfile(ROOT / 'configs/_base_/datasets/semi_cityscapes.py')
+    runpy.run_path(str(ROOT / 'tools/test.py'))['prepare_submission'](cfg)
+    assert cfg.test_dataloader.dataset.data_prefix == dict(img_path='leftImg8bit/test')
+    assert [step.type for step in cfg.test_dataloader.dataset.pipeline] == [
+        'LoadImageFromFile', 'Resize', 'PackSegInputs',
+    ]  # fmt: skip
+    assert [[step.type for step in options][0] for options in cfg.tta_pipeline[-1].transforms] == [
+        'Resize', 'RandomFlip', 'PackSegInputs',
+    ]  # fmt: skip
+
+
+def test_a_submission_needs_a_folder_and_a_config_that_knows_the_images(run_tool, trained, tmp_path):
+    _, config, checkpoint = trained
+    done = run_tool('test.py', config, checkpoint, '--submission')
+    assert done.stderr.endswith('--submission: name the folder for the label maps with --out')
+    done = run_tool('test.py', config, checkpoint, '--submission', '--out', tmp_path / 'out')
+    assert '--submission: the config sets no submission' in done.stderr
+    assert not (tmp_path / 'out').exists()
 
 
 def test_slide_inference_and_test_time_augmentation_average_over_tiles_scales_and_flips(tiny_config):

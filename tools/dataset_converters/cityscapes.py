@@ -2,9 +2,10 @@
 
     python tools/dataset_converters/cityscapes.py data/cityscapes
 
-writes ``*_gtFine_labelTrainIds.png`` next to the ``*_gtFine_labelIds.png`` of training and validation images. Images of
-``leftImg8bit/train_extra``, where they are there, are checked; their coarse annotations are not needed, and converted
-likewise where ``gtCoarse/train_extra`` is there. It can be interrupted and run again.
+writes ``*_gtFine_labelTrainIds.png`` next to the ``*_gtFine_labelIds.png`` of training and validation images, and the
+list of both, ``splits/trainval/labeled.txt``. Images of ``leftImg8bit/test`` and ``train_extra``, where they are there,
+are checked; coarse annotations are not needed, and converted likewise where ``gtCoarse/train_extra`` is there. It can be
+interrupted and run again.
 """
 
 import argparse
@@ -24,11 +25,13 @@ from mmseg_semi.datasets.conversion import (
     require,
     save_image,
     track,
+    write_names,
 )
 from mmseg_semi.datasets.splits import find_images
 
 IMAGES, LABELS, COARSE_LABELS = 'leftImg8bit_trainvaltest.zip', 'gtFine_trainvaltest.zip', 'gtCoarse.zip'
-COUNTS = dict(train=2975, val=500, train_extra=19998)
+COUNTS = dict(train=2975, val=500, test=1525, train_extra=19998)
+MISSING = dict(test='no images to submit predictions of', train_extra='no coarse set')
 SIZE = (1024, 2048)
 # The ids of the 19 classes that are evaluated, in the order of their train ids.
 CLASSES = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
@@ -65,7 +68,7 @@ def main(args: argparse.Namespace) -> None:
             found[part] = find_images(images / part, ('_leftImg8bit.png',))
             check_count(f'images of {images / part}', len(found[part]), expected, args.partial)
         else:
-            print(f'{images / part} is not there: no coarse set')
+            print(f'{images / part} is not there: {MISSING[part]}')
     tasks, kinds = [], dict(train=('gtFine', LABELS), val=('gtFine', LABELS))
     if 'train_extra' in found and (args.root / 'gtCoarse/train_extra').exists():
         kinds['train_extra'] = ('gtCoarse', COARSE_LABELS)
@@ -79,6 +82,9 @@ def main(args: argparse.Namespace) -> None:
         print(f'Checking {len(paths)} images of {part}')
         track(check_size, list(paths.values()), args.workers)
     convert(convert_label, tasks, args.workers, 'annotations of 19 classes')
+    both = args.root / 'splits/trainval/labeled.txt'
+    both.parent.mkdir(parents=True, exist_ok=True)
+    write_names(both, [f'{part}/{name}' for part in ('train', 'val') for name in found[part]])
 
 
 if __name__ == '__main__':

@@ -16,7 +16,7 @@ import mmseg_semi  # noqa: F401, which makes checkpoints of every version loadab
 
 # What testing and inference need of a config.
 KEPT = (
-    'custom_imports', 'default_scope', 'env_cfg', 'log_level', 'model', 'test_cfg', 'test_dataloader',
+    'custom_imports', 'default_scope', 'env_cfg', 'log_level', 'model', 'submission', 'test_cfg', 'test_dataloader',
     'test_evaluator', 'test_pipeline', 'tta_model', 'tta_pipeline', 'vis_backends', 'visualizer',
 )  # fmt: skip
 

@@ -67,3 +67,8 @@ val_dataloader = dict(
 test_dataloader = val_dataloader
 val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
 test_evaluator = val_evaluator
+# What the benchmark's server takes, label ids of the test images: tools/test.py --submission.
+submission = dict(
+    data_prefix=dict(img_path='leftImg8bit/test'),
+    evaluator=dict(type='CityscapesMetric', format_only=True, keep_results=True),
+)

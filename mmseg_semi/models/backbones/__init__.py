@@ -1,0 +1,3 @@
+from .wide_resnet import WideResNet38
+
+__all__ = ['WideResNet38']
