@@ -29,7 +29,7 @@ ROOT = HERE.parents[1]
 CONFIGS = ROOT / 'configs'
 SPLITS = CONFIGS / '_base_/datasets/splits/camvid'
 CROPS = dict(small='160x160', full='352x352')
-FRACTIONS = ('1_8', '1_4', 'full')
+FRACTIONS = ('1_32', '1_8', '1_4', 'full')
 
 
 def find_configs(protocol: str) -> dict[str, Path]:
@@ -170,7 +170,9 @@ def read_results(path: Path) -> list[dict[str, Any]]:
 
 def write_table(results: list[dict[str, Any]], path: Path) -> None:
     """Write mean and standard deviation over seeds, and the gain over the supervised run of the same seed."""
-    base = {(r['protocol'], r['fraction'], r['seed']): r['miou_teacher'] for r in results if r['method'] == 'supervised'}
+    base = {
+        (r['protocol'], r['fraction'], r['seed']): r['miou_teacher'] for r in results if r['method'] == 'supervised'
+    }
     groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for result in sorted(results, key=lambda r: (r['protocol'], r['fraction'], r['method'] != 'supervised')):
         groups.setdefault((result['protocol'], result['fraction'], result['method']), []).append(result)

@@ -4,7 +4,7 @@
 
 writes ``*_gtFine_labelTrainIds.png`` next to the ``*_gtFine_labelIds.png`` of training and validation images, and the
 list of both, ``splits/trainval/labeled.txt``. Images of ``leftImg8bit/test`` and ``train_extra``, where they are there,
-are checked; coarse annotations are not needed, and converted likewise where ``gtCoarse/train_extra`` is there. It can be
+are checked; coarse annotations are not needed, and converted where ``gtCoarse/train_extra`` is there. It can be
 interrupted and run again.
 """
 

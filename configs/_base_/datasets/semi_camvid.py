@@ -49,9 +49,7 @@ train_dataloader = dict(
     batch_size=4,
     num_workers=2,
     persistent_workers=True,
-    sampler=dict(
-        type='SemiSampler', batch_size=4, source_ratio=[1], class_uniform=dict(share=0.5, tile=160)
-    ),
+    sampler=dict(type='SemiSampler', batch_size=4, source_ratio=[1], class_uniform=dict(share=0.5, tile=160)),
     collate_fn=dict(type='semi_collate'),
     dataset=dict(type='SemiDataset', labeled=labeled),
 )
