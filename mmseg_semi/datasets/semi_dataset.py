@@ -13,11 +13,11 @@ from .samplers import PlacedSampleIndex, SampleIndex
 
 @DATASETS.register_module()
 class SemiDataset:
-    """Labelled images followed by unlabelled ones.
+    """Labelled images, pseudo-labelled ones where there are, and unlabelled ones.
 
     A sample is a dict of ``inputs`` and ``data_samples``, each of them a dict with one entry a view. A pipeline that
-    ends in ``PackSegInputs`` makes one view, named ``'labeled'`` or ``'unlabeled'`` after its part; one that ends in
-    :class:`MultiView` names its own.
+    ends in ``PackSegInputs`` makes one view, named ``'unlabeled'`` in that part and ``'labeled'`` in the others, which
+    are trained on alike; one that ends in :class:`MultiView` names its own.
 
     Lines of comment in the lists (``ann_file``), which start with ``#``, are skipped, whatever the class of dataset.
 
@@ -26,6 +26,8 @@ class SemiDataset:
         unlabeled (dict, optional): Config of a dataset without; none is needed to train on the labels alone.
         labeled_as_unlabeled (bool): Whether an image of both parts counts as unlabelled too, as in the "full" settings
             of papers. It is left out of the unlabelled part otherwise.
+        pseudo_labeled (dict, optional): Config of a second dataset with annotations, such as
+            :class:`PseudoLabeledDataset`; the sampler gives it a share of its own, between the other two.
 
     Raises:
         ValueError: If a part has no image.
@@ -36,9 +38,10 @@ class SemiDataset:
         labeled: dict | BaseDataset,
         unlabeled: dict | BaseDataset | None = None,
         labeled_as_unlabeled: bool = False,
+        pseudo_labeled: dict | BaseDataset | None = None,
     ) -> None:
         self.labeled_as_unlabeled = labeled_as_unlabeled
-        parts = dict(labeled=labeled, unlabeled=unlabeled)
+        parts = dict(labeled=labeled, pseudo_labeled=pseudo_labeled, unlabeled=unlabeled)
         self.parts: dict[str, BaseDataset] = {}
         for name, part in parts.items():
             if part is None:
@@ -99,7 +102,8 @@ class SemiDataset:
             path = part.get_data_info(local).get('img_path')
             raise RuntimeError(f'cannot prepare {name} image {path}: {error}') from error
         if not isinstance(sample['inputs'], dict):
-            sample = {key: {name: value} for key, value in sample.items()}
+            view = 'unlabeled' if name == 'unlabeled' else 'labeled'
+            sample = {key: {view: value} for key, value in sample.items()}
         return sample
 
 

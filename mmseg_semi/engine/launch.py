@@ -54,8 +54,9 @@ def _init_gloo(cfg: Config, launcher: str) -> None:
     missing = [name for name in ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT') if name not in os.environ]
     if missing:
         raise SystemExit(f'--launcher pytorch without {", ".join(missing)} in the environment: use tools/dist_*.sh')
-    torch_dist.init_process_group('gloo', rank=int(os.environ['RANK']), world_size=int(os.environ['WORLD_SIZE']))
-    torch.set_num_threads(max(1, torch.get_num_threads() // int(os.environ.get('LOCAL_WORLD_SIZE', 1))))
+    if not torch_dist.is_initialized():
+        torch_dist.init_process_group('gloo', rank=int(os.environ['RANK']), world_size=int(os.environ['WORLD_SIZE']))
+        torch.set_num_threads(max(1, torch.get_num_threads() // int(os.environ.get('LOCAL_WORLD_SIZE', 1))))
     replaced = _replace_sync_bn(cfg.model)
     if replaced:
         print_log(f'SyncBN needs GPUs: {replaced} norm_cfg of the model use BN, with statistics of each process alone')

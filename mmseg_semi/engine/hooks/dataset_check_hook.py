@@ -1,4 +1,5 @@
 import time
+from itertools import accumulate
 
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
@@ -32,6 +33,8 @@ class DatasetCheckHook(Hook):
         self._check_classes(labeled, model)
         self._check_batch(runner.train_dataloader, model)
         check_labeled(labeled, 'the labelled part of train_dataloader')
+        if 'pseudo_labeled' in dataset.parts:
+            check_labeled(dataset.parts['pseudo_labeled'], 'the pseudo-labelled part of train_dataloader')
         if 'unlabeled' in dataset.parts:
             check_unlabeled(dataset.parts['unlabeled'])
         val = runner.val_dataloader.dataset if runner.val_loop is not None else None
@@ -52,13 +55,13 @@ class DatasetCheckHook(Hook):
     def _check_batch(self, dataloader, model) -> None:
         """Draw one sample of each part and see whether the batch would do."""
         dataset, counts = dataloader.dataset, dataloader.sampler.counts
-        if len(counts) > 1 and model.mixes_pairs and counts[1] % 2:
+        if 'unlabeled' in dataset.parts and model.mixes_pairs and counts[-1] % 2:
             raise ValueError(
-                f'{type(model).__name__} mixes pairs of unlabelled images, but a batch holds {counts[1]}: '
-                'make the second number of source_ratio even'
+                f'{type(model).__name__} mixes pairs of unlabelled images, but a batch holds {counts[-1]}: '
+                'make the last number of source_ratio even'
             )
         size = getattr(model.data_preprocessor.base, 'size', None)
-        for index in (0, *dataset.source_sizes[:-1]):
+        for index in accumulate([0, *dataset.source_sizes[:-1]]):
             for view, image in dataset[index]['inputs'].items():
                 shape = tuple(image.shape[-2:])
                 if size is not None and (shape[0] > size[0] or shape[1] > size[1]):
