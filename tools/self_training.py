@@ -20,14 +20,13 @@ from pathlib import Path
 from pprint import pformat
 
 from mmengine.config import Config, ConfigDict, DictAction
-from mmengine.dist import barrier, init_dist, is_distributed, is_main_process
+from mmengine.dist import barrier, is_main_process
 from mmengine.registry import init_default_scope
-from mmengine.runner import Runner, find_latest_checkpoint
 from mmengine.utils import import_modules_from_strings
 from mmseg.registry import DATASETS
 
 from mmseg_semi.datasets.conversion import errors_in_one_sentence
-from mmseg_semi.engine.launch import add_launcher, leave_together, prepare_device
+from mmseg_semi.engine.launch import add_launcher, join_processes, leave_together, train_to_end
 from mmseg_semi.engine.pseudo_labels import (
     check_threshold,
     find_unlabeled,
@@ -112,27 +111,6 @@ def write_once(path: Path, text: str) -> None:
     barrier()
 
 
-def train(cfg: Config, work_dir: Path, args: argparse.Namespace) -> str:
-    """Train a config to its end, from its latest checkpoint on; give the last one."""
-    loop = cfg.train_cfg
-    last = work_dir / (f'epoch_{loop.max_epochs}.pth' if 'max_epochs' in loop else f'iter_{loop.max_iters}.pth')
-    if last.is_file():
-        print(f'{work_dir}: done before')
-        return str(last)
-    cfg = cfg.copy()
-    cfg.work_dir = str(work_dir)
-    latest = find_latest_checkpoint(str(work_dir)) if work_dir.is_dir() else None
-    if latest is not None:
-        cfg.load_from, cfg.resume = latest, True
-    # Of their own for each stage: mmengine finds visualizers and logs of a process by name.
-    cfg.experiment_name = work_dir.name
-    if 'visualizer' in cfg:
-        cfg.visualizer.name = str(work_dir)
-    prepare_device(cfg, args.launcher, amp=args.amp)
-    Runner.from_cfg(cfg).train()
-    return str(last)
-
-
 def compose(cfg: Config, pseudo_labeled: dict, num_pseudo_labeled: int, threshold: float) -> str:
     """Write the config of stage 3.
 
@@ -172,24 +150,21 @@ def main(args: argparse.Namespace) -> None:
 
     work_dir = args.work_dir or Path('work_dirs') / f'self-training_{Path(args.config).stem}'
     supervised = work_dir / 'supervised.py'
-    if args.launcher != 'none':
-        prepare_device(cfg.copy(), args.launcher)
-        if not is_distributed():
-            init_dist(args.launcher, **cfg.get('env_cfg', {}).get('dist_cfg', {}))
+    join_processes(cfg, args.launcher)
     write_once(supervised, cfg.pretty_text)
     if Config.fromfile(supervised).pretty_text != cfg.pretty_text:
         raise ValueError(f'{work_dir} was begun with other settings than {args.config}: choose another --work-dir')
 
-    checkpoint = args.checkpoint or train(cfg, work_dir / '1_supervised', args)
+    checkpoint = args.checkpoint or train_to_end(cfg, work_dir / '1_supervised', args.launcher, args.amp)
     model = load_segmentor(cfg, checkpoint)
     pseudo_labeled = write_pseudo_labels(
-        segment(model), folder, names, work_dir / '2_pseudo_labels', args.threshold, model.dataset_meta,
-        record=dict(checkpoint=fingerprint_file(checkpoint), predict_on=None),
+        segment(model, args.threshold), folder, names, work_dir / '2_pseudo_labels', model.dataset_meta,
+        record=dict(threshold=args.threshold, checkpoint=fingerprint_file(checkpoint)),
     )  # fmt: skip
     del model
     config = work_dir / 'self_training.py'
     write_once(config, compose(cfg, pseudo_labeled, len(names), args.threshold))
-    checkpoint = train(Config.fromfile(config), work_dir / '3_self_training', args)
+    checkpoint = train_to_end(Config.fromfile(config), work_dir / '3_self_training', args.launcher, args.amp)
     print(f'Trained: {config}, {checkpoint}')
     leave_together()
 

@@ -43,8 +43,8 @@ def main(args: argparse.Namespace) -> None:
         cfg.merge_from_dict(args.cfg_options)
     folder, names = find_unlabeled(cfg, args.images, args.list)
     model = load_segmentor(cfg, args.checkpoint, args.predict_on)
-    record = dict(checkpoint=fingerprint_file(args.checkpoint), predict_on=args.predict_on)
-    write_pseudo_labels(segment(model), folder, names, args.out_dir, args.threshold, model.dataset_meta, record)
+    record = dict(threshold=args.threshold, predict_on=args.predict_on, checkpoint=fingerprint_file(args.checkpoint))
+    write_pseudo_labels(segment(model, args.threshold), folder, names, args.out_dir, model.dataset_meta, record)
     print(f'Picture: {args.out_dir}/pseudo_labels.png')
 
 

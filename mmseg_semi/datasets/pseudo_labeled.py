@@ -18,12 +18,15 @@ class PseudoLabeledDataset(UnlabeledDataset):
 
     Raises:
         FileNotFoundError: If the list or the folder of images is missing.
-        ValueError: If the images differ only in their suffix, so that two would have one pseudo label.
+        ValueError: If ``seg_map_path`` is missing, or two images differ only in their suffix and would have one pseudo
+            label.
     """
 
     def load_data_list(self) -> list[dict]:
         """List the images, each with the file of its pseudo label, be it there or not."""
-        images, labels = (self.data_prefix.get(key) or '' for key in ('img_path', 'seg_map_path'))
+        images, labels = (self.data_prefix.get(key) for key in ('img_path', 'seg_map_path'))
+        if not labels:
+            raise ValueError('PseudoLabeledDataset: data_prefix has no seg_map_path, the folder of the pseudo labels')
         infos, first = super().load_data_list(), {}
         for info in infos:
             path = info['img_path']

@@ -21,7 +21,7 @@ from mmseg_semi.datasets.checks import check_unlabeled, data_infos
 from mmseg_semi.datasets.conversion import IGNORED, convert, save_image, write_names
 from mmseg_semi.visualization import colorize, heat, panel
 
-# From an image file to (H, W) labels and (H, W) confidence in [0, 1].
+# From an image file to its (H, W) pseudo label, :data:`IGNORED` where it does not count, and confidence in [0, 1].
 Predict = Callable[[str], tuple[np.ndarray, np.ndarray]]
 
 
@@ -92,15 +92,21 @@ def load_segmentor(cfg: Config, checkpoint: str, predict_on: str | None = None) 
     return model
 
 
-def segment(model: BaseSegmentor) -> Predict:
-    """Predict with a segmentor, as mmseg's inference does."""
+def segment(model: BaseSegmentor, threshold: float) -> Predict:
+    """Predict with a segmentor, as mmseg's inference does.
+
+    Args:
+        model (BaseSegmentor): Of :func:`load_segmentor`.
+        threshold (float): Least confidence, the largest class probability, of a pseudo label.
+    """
 
     def predict(path: str) -> tuple[np.ndarray, np.ndarray]:
         result = inference_model(model, path)
         logits = result.seg_logits.data.float()
         # Of a single channel, mmseg gives the probability.
         prob = logits.softmax(dim=0) if len(logits) > 1 else torch.cat([1 - logits, logits])
-        return result.pred_sem_seg.data[0].cpu().numpy(), prob.amax(dim=0).cpu().numpy()
+        confidence, label = prob.amax(dim=0), result.pred_sem_seg.data[0]
+        return label.where(confidence >= threshold, IGNORED).cpu().numpy(), confidence.cpu().numpy()
 
     return predict
 
@@ -110,33 +116,30 @@ def write_pseudo_labels(
     folder: str,
     names: list[str],
     out_dir: Path,
-    threshold: float,
     classes: dict,
     record: dict,
     num_shown: int = 6,
 ) -> dict:
     """Write the pseudo labels of images, those that are not there yet; the processes of a launcher share the work.
 
-    ``out_dir`` then has ``annotations/`` with a PNG for each image, :data:`IGNORED` where it is not confident enough,
-    the list ``images.txt``, the picture ``pseudo_labels.png`` and, in ``made_with.json``, how they were made.
+    ``out_dir`` then has ``annotations/`` with a PNG for each image, the list ``images.txt``, the picture
+    ``pseudo_labels.png`` and, in ``made_with.json``, how they were made.
 
     Args:
         predict (Predict): Says what an image shows.
         folder (str): Folder of the images.
         names (list[str]): Images in it.
         out_dir (Path): Folder to write to.
-        threshold (float): Least confidence of a pseudo label, in (0, 1].
         classes (dict): ``dict(classes=..., palette=...)``.
-        record (dict): What else the pseudo labels depend on. Others are not mixed with these.
+        record (dict): What the pseudo labels depend on, to be written as JSON. Others are not mixed with these.
         num_shown (int): Rows of the picture, at most. Defaults to 6.
 
     Returns:
         dict: Config of the :class:`PseudoLabeledDataset`, without a pipeline.
 
     Raises:
-        ValueError: If the threshold is out of range, an image cannot be read, or the folder has other pseudo labels.
+        ValueError: If an image cannot be read, or the folder has other pseudo labels.
     """
-    check_threshold(threshold)
     dataset = dict(
         type='PseudoLabeledDataset',
         data_prefix=dict(img_path=folder, seg_map_path=str(out_dir.resolve() / 'annotations')),
@@ -145,7 +148,7 @@ def write_pseudo_labels(
     )
     rank, world_size = get_dist_info()
     if is_main_process():
-        _begin(out_dir, dict(record, threshold=threshold))
+        _begin(out_dir, record)
         write_names(out_dir / 'images.txt', names)
     barrier()
     images = PseudoLabeledDataset(**{key: value for key, value in dataset.items() if key != 'type'})
@@ -153,8 +156,7 @@ def write_pseudo_labels(
         check_unlabeled(images)
 
     def write(image: str, target: Path) -> None:
-        label, confidence = predict(image)
-        save_image(np.where(confidence >= threshold, label, IGNORED).astype(np.uint8), target)
+        save_image(predict(image)[0].astype(np.uint8), target)
 
     tasks = [(info['img_path'], Path(info['seg_map_path'])) for info in data_infos(images)]
     convert(write, tasks[rank::world_size], workers=1, what=f'pseudo labels in {out_dir}')
@@ -165,8 +167,7 @@ def write_pseudo_labels(
         palette, rows = classes.get('palette') or images.metainfo['palette'], []
         for number in np.linspace(0, len(tasks) - 1, min(num_shown, len(tasks))).astype(int):
             image, (label, confidence) = tasks[number][0], predict(tasks[number][0])
-            kept = np.where(confidence >= threshold, label, IGNORED)
-            rows.append([cv2.imread(image)[..., ::-1], colorize(kept, palette), heat(confidence)])
+            rows.append([cv2.imread(image)[..., ::-1], colorize(label, palette), heat(confidence)])
         save_image(panel(rows, ['image', 'pseudo label', 'confidence'], max_width=400), picture)
     return dataset
 

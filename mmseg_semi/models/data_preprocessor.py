@@ -6,7 +6,7 @@ from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 
 # What padding writes into each map that travels with an unlabelled view.
-_PAD_VALUES = dict(valid_map=255, true_label=255, cutmix_region=0)
+_PAD_VALUES = dict(valid_map=255, true_label=255, pseudo_label=255, cutmix_region=0)
 
 
 @MODELS.register_module()

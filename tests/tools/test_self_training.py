@@ -141,7 +141,7 @@ def test_one_channel_is_a_probability_of_which_both_ends_are_confident(tiny_data
     model = init_model(cfg, device='cpu')
     torch.nn.init.normal_(model.decode_head.conv_seg.weight, std=10)
     image = str(tiny_data / 'images/val/val_0000.png')
-    label, confidence = segment(model)(image)
+    label, confidence = segment(model, 0.0)(image)
     prob = inference_model(model, image).seg_logits.data[0].numpy()
     assert set(np.unique(label)) == {0, 1}
     assert np.allclose(confidence, np.where(label == 1, prob, 1 - prob))

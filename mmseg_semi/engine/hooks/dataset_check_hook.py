@@ -7,7 +7,7 @@ from mmengine.model import is_model_wrapper
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import HOOKS
 
-from mmseg_semi.datasets import SemiDataset
+from mmseg_semi.datasets import PseudoLabeledDataset, SemiDataset
 from mmseg_semi.datasets.checks import check_disjoint, check_labeled, check_unlabeled
 
 
@@ -33,10 +33,11 @@ class DatasetCheckHook(Hook):
         self._check_classes(labeled, model)
         self._check_batch(runner.train_dataloader, model)
         check_labeled(labeled, 'the labelled part of train_dataloader')
-        if 'pseudo_labeled' in dataset.parts:
-            check_labeled(dataset.parts['pseudo_labeled'], 'the pseudo-labelled part of train_dataloader')
-        if 'unlabeled' in dataset.parts:
-            check_unlabeled(dataset.parts['unlabeled'])
+        for name, part in list(dataset.parts.items())[1:]:
+            if name == 'pseudo_labeled' or isinstance(part, PseudoLabeledDataset):
+                check_labeled(part, f'the part {name} of train_dataloader', len(labeled.metainfo['classes']))
+            else:
+                check_unlabeled(part)
         val = runner.val_dataloader.dataset if runner.val_loop is not None else None
         if isinstance(val, BaseSegDataset):
             check_labeled(val, 'val_dataloader')
