@@ -1,6 +1,7 @@
 from .camvid import CamVidDataset
 from .class_uniform import ClassUniform
 from .collate import semi_collate
+from .pseudo_labeled import PseudoLabeledDataset
 from .samplers import PlacedSampleIndex, SampleIndex, SemiSampler
 from .semi_dataset import SemiDataset
 from .textured_scenes import TexturedScenesDataset
@@ -25,6 +26,7 @@ __all__ = [
     'MultiView',
     'PairedRandomCrop',
     'PlacedSampleIndex',
+    'PseudoLabeledDataset',
     'RandomCutMixRegion',
     'SampleIndex',
     'SemiDataset',

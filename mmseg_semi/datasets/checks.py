@@ -121,8 +121,13 @@ def inspect(info: dict, num_classes: int | None = None) -> Inspection:
     return Inspection(path, digest, pixels)
 
 
-def check_labeled(dataset: BaseSegDataset, name: str) -> None:
+def check_labeled(dataset: BaseSegDataset, name: str, num_classes: int | None = None) -> None:
     """Check all images and annotations of a dataset.
+
+    Args:
+        dataset (BaseSegDataset): With annotations.
+        name (str): What it is, in words.
+        num_classes (int, optional): Defaults to that of the dataset.
 
     Raises:
         DataError: See :func:`check_annotation`.
@@ -131,7 +136,7 @@ def check_labeled(dataset: BaseSegDataset, name: str) -> None:
     infos = data_infos(dataset)
     if not infos:
         raise ValueError(f'{name} has no image: check data_prefix={dataset.data_prefix}, ann_file={dataset.ann_file!r}')
-    num_classes = len(dataset.metainfo['classes'])
+    num_classes = num_classes or len(dataset.metainfo['classes'])
     with ThreadPoolExecutor() as pool:
         list(pool.map(lambda info: check_annotation(info, num_classes), infos))
 

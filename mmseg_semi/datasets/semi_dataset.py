@@ -14,11 +14,11 @@ from .transforms import MultiView, StrongPhotometric
 
 @DATASETS.register_module()
 class SemiDataset:
-    """Labelled images followed by unlabelled ones.
+    """Labelled images, pseudo-labelled ones where there are, and unlabelled ones.
 
     A sample is a dict of ``inputs`` and ``data_samples``, each of them a dict with one entry a view. A pipeline that
-    ends in ``PackSegInputs`` makes one view, named ``'labeled'`` or ``'unlabeled'`` after its part; one that ends in
-    :class:`MultiView` names its own.
+    ends in ``PackSegInputs`` makes one view, named ``'unlabeled'`` in that part and ``'labeled'`` in the others, which
+    are trained on alike; one that ends in :class:`MultiView` names its own.
 
     Lines of comment in the lists (``ann_file``), which start with ``#``, are skipped, whatever the class of dataset.
 
@@ -27,6 +27,8 @@ class SemiDataset:
         unlabeled (dict, optional): Config of a dataset without; none is needed to train on the labels alone.
         labeled_as_unlabeled (bool): Whether an image of both parts counts as unlabelled too, as in the "full" settings
             of papers. It is left out of the unlabelled part otherwise.
+        pseudo_labeled (dict, optional): Config of a second dataset with annotations, such as
+            :class:`PseudoLabeledDataset`; the sampler gives it a share of its own, between the other two.
         coarse (dict, optional): Config of a dataset with coarse annotations. Its images are shown as labelled ones, but
             in the turns of :class:`ClassUniform` alone. They may be unlabelled ones as well.
 
@@ -39,10 +41,11 @@ class SemiDataset:
         labeled: dict | BaseDataset,
         unlabeled: dict | BaseDataset | None = None,
         labeled_as_unlabeled: bool = False,
+        pseudo_labeled: dict | BaseDataset | None = None,
         coarse: dict | BaseDataset | None = None,
     ) -> None:
         self.labeled_as_unlabeled = labeled_as_unlabeled
-        parts = dict(labeled=labeled, unlabeled=unlabeled, coarse=coarse)
+        parts = dict(labeled=labeled, pseudo_labeled=pseudo_labeled, unlabeled=unlabeled, coarse=coarse)
         self.parts: dict[str, BaseDataset] = {}
         for name, part in parts.items():
             if part is None:

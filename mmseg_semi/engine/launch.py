@@ -1,14 +1,17 @@
-"""What the tools in ``tools/`` share: several processes, with or without GPUs."""
+"""What tools and projects share: several processes, with or without GPUs, and trainings that go on by themselves."""
 
 import argparse
 import os
+from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as torch_dist
 from mmengine.config import Config
 from mmengine.device import get_device
+from mmengine.dist import init_dist, is_distributed
 from mmengine.logging import print_log
+from mmengine.runner import Runner, find_latest_checkpoint
 
 
 def add_launcher(parser: argparse.ArgumentParser) -> None:
@@ -40,6 +43,45 @@ def prepare_device(cfg: Config, launcher: str, amp: bool = False) -> None:
         _init_gloo(cfg, launcher)
 
 
+def join_processes(cfg: Config, launcher: str) -> None:
+    """Let the processes of a launcher find each other before there is a runner."""
+    if launcher != 'none':
+        prepare_device(cfg.copy(), launcher)
+        if not is_distributed():
+            init_dist(launcher, **cfg.get('env_cfg', {}).get('dist_cfg', {}))
+
+
+def train_to_end(cfg: Config, work_dir: Path, launcher: str = 'none', amp: bool = False) -> str:
+    """Train a config from its latest checkpoint on, or not at all where its last one is there.
+
+    Args:
+        cfg (Config): Of any OpenMMLab package; not changed.
+        work_dir (Path): Folder of its checkpoints.
+        launcher (str): As for mmengine's runner.
+        amp (bool): Whether to train with automatic mixed precision.
+
+    Returns:
+        str: The last checkpoint.
+    """
+    loop = cfg.train_cfg
+    last = work_dir / (f'epoch_{loop.max_epochs}.pth' if 'max_epochs' in loop else f'iter_{loop.max_iters}.pth')
+    if last.is_file():
+        print_log(f'{work_dir}: trained before')
+        return str(last)
+    cfg = cfg.copy()
+    cfg.work_dir = str(work_dir)
+    latest = find_latest_checkpoint(cfg.work_dir) if work_dir.is_dir() else None
+    if latest is not None:
+        cfg.load_from, cfg.resume = latest, True
+    # mmengine finds the visualizers and logs of a process by name: let trainings that follow each other have their own.
+    cfg.experiment_name = work_dir.name
+    if 'visualizer' in cfg:
+        cfg.visualizer.name = cfg.work_dir
+    prepare_device(cfg, launcher, amp)
+    Runner.from_cfg(cfg).train()
+    return str(last)
+
+
 def leave_together() -> None:
     """End what several processes share; one that left earlier could abort those which still talk to it."""
     if torch_dist.is_available() and torch_dist.is_initialized():
@@ -54,8 +96,9 @@ def _init_gloo(cfg: Config, launcher: str) -> None:
     missing = [name for name in ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT') if name not in os.environ]
     if missing:
         raise SystemExit(f'--launcher pytorch without {", ".join(missing)} in the environment: use tools/dist_*.sh')
-    torch_dist.init_process_group('gloo', rank=int(os.environ['RANK']), world_size=int(os.environ['WORLD_SIZE']))
-    torch.set_num_threads(max(1, torch.get_num_threads() // int(os.environ.get('LOCAL_WORLD_SIZE', 1))))
+    if not torch_dist.is_initialized():
+        torch_dist.init_process_group('gloo', rank=int(os.environ['RANK']), world_size=int(os.environ['WORLD_SIZE']))
+        torch.set_num_threads(max(1, torch.get_num_threads() // int(os.environ.get('LOCAL_WORLD_SIZE', 1))))
     replaced = _replace_sync_bn(cfg.model)
     if replaced:
         print_log(f'SyncBN needs GPUs: {replaced} norm_cfg of the model use BN, with statistics of each process alone')

@@ -1,7 +1,7 @@
 from .backbones import WideResNet38
 from .cutmix import cutmix
 from .data_preprocessor import SemiDataPreprocessor
-from .heads import MemoryBank, Projector, gather_rows
+from .heads import ExtraClassifier, MemoryBank, Projector, gather_rows
 from .losses import *  # noqa: F403
 from .losses import __all__ as _losses
 from .overlap import cell_ids, overlap_cells
@@ -19,6 +19,7 @@ from .views import UnlabeledViews, View
 __all__ = [
     'ContextAwareConsistency',
     'CutMixMeanTeacher',
+    'ExtraClassifier',
     'FixMatch',
     'MemoryBank',
     'Prediction',

@@ -8,7 +8,7 @@ from mmseg.registry import MODELS
 from .device_photometric import device_photometric
 
 # What padding writes into each map that travels with an unlabelled view.
-_PAD_VALUES = dict(valid_map=255, true_label=255, cutmix_region=0)
+_PAD_VALUES = dict(valid_map=255, true_label=255, pseudo_label=255, cutmix_region=0)
 
 
 @MODELS.register_module()

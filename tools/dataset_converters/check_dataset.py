@@ -94,20 +94,15 @@ def frequency_table(inspections: dict[str, list[Inspection]], classes: list[str]
 def draw_page(dataset: SemiDataset, num_rows: int, seed: int) -> np.ndarray:
     """Draw a row of samples, one of each part, for each of some images spread over the lists; (H, W, 3), RGB."""
     palette, rows, offset = dataset.metainfo['palette'], [{} for _ in range(num_rows)], 0
-    for source, size in enumerate(dataset.source_sizes):
+    for source, (name, size) in enumerate(zip(dataset.parts, dataset.source_sizes, strict=True)):
         for row, local in enumerate(np.linspace(0, size - 1, num_rows).astype(int)):
             index = SampleIndex(offset + int(local), derive_seed(seed, source, row))
-            rows[row].update(draw_sample(dataset[index], palette))
+            pictures = draw_sample(dataset[index], palette)
+            if name == 'pseudo_labeled':  # its view is named as that of the labelled part
+                pictures = {f'pseudo-{title}': picture for title, picture in pictures.items()}
+            rows[row].update(pictures)
         offset += size
-    height, width = (max(p.shape[axis] for row in rows for p in row.values()) for axis in (0, 1))
-    scale = min(1.0, 400 / width)
-
-    def fit(picture: np.ndarray) -> np.ndarray:
-        bottom, right = height - picture.shape[0], width - picture.shape[1]
-        picture = cv2.copyMakeBorder(picture, 0, bottom, 0, right, cv2.BORDER_CONSTANT, value=(255, 255, 255))
-        return cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else picture
-
-    return panel([[fit(picture) for picture in row.values()] for row in rows], list(rows[0]))
+    return panel([list(row.values()) for row in rows], list(rows[0]), max_width=400)
 
 
 def parse_args() -> argparse.Namespace:

@@ -21,7 +21,7 @@ class MultiView(BaseTransform):
 
     - img, img_shape, ori_shape, img_path
     - gt_seg_map (optional): as :class:`LoadUnlabeledImage` makes it, packed as ``valid_map``
-    - true_seg_map (optional): likewise, packed as ``true_label``
+    - true_seg_map, pseudo_seg_map (optional): likewise, packed as ``true_label`` and ``pseudo_label``
     - cutmix_region (optional)
     - crops (optional): as :class:`PairedRandomCrop` makes them, one a view in the order of the views
 
@@ -48,7 +48,7 @@ class MultiView(BaseTransform):
         """Run each view's pipeline on a copy of the image, or on its crop."""
         packed = dict(inputs={}, data_samples={})
         results['img'] = np.ascontiguousarray(results['img'])  # a flipped one is slow to copy
-        shared = {key: results.pop(key, None) for key in ('gt_seg_map', 'true_seg_map')}
+        shared = {key: results.pop(key, None) for key in ('gt_seg_map', 'true_seg_map', 'pseudo_seg_map')}
         crops = results.pop('crops', [{}] * len(self.views))
         if len(crops) != len(self.views):
             raise ValueError(f'MultiView: the pipeline makes {len(crops)} crops for the views {list(self.views)}')
@@ -59,6 +59,7 @@ class MultiView(BaseTransform):
             maps = dict(
                 valid_map=own['gt_seg_map'],
                 true_label=own['true_seg_map'],
+                pseudo_label=own['pseudo_seg_map'],
                 cutmix_region=view.get('cutmix_region'),
             )
             sample = self.pack(view)

@@ -20,13 +20,13 @@ class PairedRandomCrop(BaseTransform):
 
     - img
     - gt_seg_map (np.uint8): (H, W), as :class:`LoadUnlabeledImage` makes it
-    - true_seg_map (np.uint8, optional): likewise
+    - true_seg_map, pseudo_seg_map (np.uint8, optional): likewise
 
     Added Keys:
 
     - crops (list[dict]): for each of the two crops, what replaces or joins the keys of the image:
 
-      - img, gt_seg_map, true_seg_map, img_shape
+      - img, gt_seg_map, true_seg_map, pseudo_seg_map, img_shape
       - flip, flip_direction: of the crop itself, which is not flipped yet
       - crop_offset (tuple[int, int]): its top and left in the image
       - overlap (tuple[int, int, int, int]): top, left, bottom and right, in pixels of the crop before any flip, of what
@@ -74,7 +74,7 @@ class PairedRandomCrop(BaseTransform):
         image = mmcv.impad(results['img'], shape=padded, pad_val=self.pad_val)
         maps = {
             key: mmcv.impad(results[key], shape=padded, pad_val=255)
-            for key in ('gt_seg_map', 'true_seg_map')
+            for key in ('gt_seg_map', 'true_seg_map', 'pseudo_seg_map')
             if key in results
         }
 

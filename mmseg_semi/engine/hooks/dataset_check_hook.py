@@ -6,7 +6,7 @@ from mmengine.model import is_model_wrapper
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import HOOKS
 
-from mmseg_semi.datasets import SemiDataset
+from mmseg_semi.datasets import PseudoLabeledDataset, SemiDataset
 from mmseg_semi.datasets.checks import check_disjoint, check_labeled, check_unlabeled
 
 
@@ -28,18 +28,26 @@ class DatasetCheckHook(Hook):
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         if not isinstance(dataset, SemiDataset):
             return
-        annotated = {name: part for name, part in dataset.parts.items() if name != 'unlabeled'}
-        for part in annotated.values():
+        annotated = [
+            part
+            for name, part in dataset.parts.items()
+            if name != 'unlabeled' and not isinstance(part, PseudoLabeledDataset)
+        ]
+        for part in annotated:
             self._check_classes(part, model)
         self._check_batch(runner.train_dataloader, model)
-        for name, part in annotated.items():
-            check_labeled(part, f'the {name} part of train_dataloader')
-        if 'unlabeled' in dataset.parts:
-            check_unlabeled(dataset.parts['unlabeled'])
+        for name, part in dataset.parts.items():
+            where = f'the {name} part of train_dataloader'
+            if isinstance(part, PseudoLabeledDataset):
+                check_labeled(part, where, len(dataset.metainfo['classes']))
+            elif name == 'unlabeled':
+                check_unlabeled(part)
+            else:
+                check_labeled(part, where)
         val = runner.val_dataloader.dataset if runner.val_loop is not None else None
         if isinstance(val, BaseSegDataset):
             check_labeled(val, 'val_dataloader')
-            for part in annotated.values():
+            for part in annotated:
                 check_disjoint(part, val)
         runner.logger.info(f'Checked {len(dataset)} training images in {time.time() - start:.1f} s')
 
@@ -55,10 +63,10 @@ class DatasetCheckHook(Hook):
     def _check_batch(self, dataloader, model) -> None:
         """Draw one sample of each part and see whether the batch would do."""
         dataset, counts = dataloader.dataset, dataloader.sampler.counts
-        if len(counts) > 1 and model.mixes_pairs and counts[1] % 2:
+        if 'unlabeled' in dataset.parts and model.mixes_pairs and counts[-1] % 2:
             raise ValueError(
-                f'{type(model).__name__} mixes pairs of unlabelled images, but a batch holds {counts[1]}: '
-                'make the second number of source_ratio even'
+                f'{type(model).__name__} mixes pairs of unlabelled images, but a batch holds {counts[-1]}: '
+                'make the last number of source_ratio even'
             )
         size = getattr(model.data_preprocessor.base, 'size', None)
         for name in dataset.parts:

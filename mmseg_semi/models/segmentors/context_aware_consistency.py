@@ -98,7 +98,12 @@ class ContextAwareConsistency(SemiSegmentor):
 
     def loss_unlabeled(self, views: UnlabeledViews) -> dict[str, Tensor]:
         """Compute both directions of the loss (equations 6 and 8)."""
-        phi, label, confidence = self.embed(torch.cat([views.crop1.image, views.crop2.image]))
+        crops = torch.cat([views.crop1.image, views.crop2.image])
+        return self.loss_context(views, self.features_before_classifier(crops))
+
+    def loss_context(self, views: UnlabeledViews, feature: Tensor) -> dict[str, Tensor]:
+        """Compute that of features, (2B, channels, h, w), of the first and of the second crops."""
+        phi, label, confidence = self.embed(feature, views.crop1.image.shape[2:])
         images = len(views.crop1.image)
         (b, y, x), (_, v, u) = overlap_cells(views.crop1.data_samples, views.crop2.data_samples, self.stride)
         one, two = (b, y, x), (b + images, v, u)
@@ -117,11 +122,12 @@ class ContextAwareConsistency(SemiSegmentor):
             'iou_out_of_range': phi.new_tensor(missed),
         }
 
-    def embed(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def embed(self, feature: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
         """Project the student's features, and classify them.
 
         Args:
-            image (Tensor): (B, 3, H, W).
+            feature (Tensor): (B, channels, H', W'), of :meth:`features_before_classifier`.
+            size (tuple[int, int]): Height and width of the images.
 
         Returns:
             tuple[Tensor, Tensor, Tensor]: (B, h, w, D) features of the cells, (B, h, w) pseudo labels and their
@@ -130,12 +136,11 @@ class ContextAwareConsistency(SemiSegmentor):
         Raises:
             ValueError: If the features have no cells of the stride.
         """
-        feature = self.features_before_classifier(image)
-        fits = image.shape[2] % feature.shape[2] == image.shape[3] % feature.shape[3] == 0
-        own_stride = image.shape[3] // feature.shape[3]
-        if not fits or self.stride % own_stride or image.shape[2] % self.stride or image.shape[3] % self.stride:
+        fits = size[0] % feature.shape[2] == size[1] % feature.shape[3] == 0
+        own_stride = size[1] // feature.shape[3]
+        if not fits or self.stride % own_stride or size[0] % self.stride or size[1] % self.stride:
             raise ValueError(
-                f'ContextAwareConsistency: crops of {tuple(image.shape[2:])} pixels give features of '
+                f'ContextAwareConsistency: crops of {tuple(size)} pixels give features of '
                 f'{tuple(feature.shape[2:])}, which cannot be pooled to stride={self.stride}: take a crop_size that is '
                 "a multiple of the stride, and a stride that is a multiple of the network's own"
             )

@@ -54,6 +54,10 @@ def make_views(offsets=((0, 0), (8, 16)), flips=(None, 'horizontal'), size=SIZE,
     return inputs, samples
 
 
+def embed(model, image):
+    return model.embed(model.features_before_classifier(image), image.shape[2:])
+
+
 def gather(*batch):
     return UnlabeledViews.gather(*batch)
 
@@ -66,7 +70,7 @@ def test_a_step_is_that_of_the_paper_in_value_and_gradient():
     model = build(segmentor, contrast=contrast)
     inputs, samples = make_views()
     crops = torch.cat([inputs['crop1'], inputs['crop2']])
-    threshold = copy.deepcopy(model).embed(crops)[2].median().item()
+    threshold = embed(copy.deepcopy(model), crops)[2].median().item()
     model.contrast.pos_threshold = threshold
     reference = copy.deepcopy(model)
     torch.manual_seed(5)
@@ -122,7 +126,7 @@ def test_a_step_is_that_of_the_paper_in_value_and_gradient():
 def test_pooled_features_of_the_overlap_are_the_same_place_in_both_crops():
     model = build()
     inputs, samples = make_views(flips=(None, None), offsets=((0, 0), (0, 0)))
-    phi, label, confidence = model.embed(torch.cat([inputs['crop1'], inputs['crop2']]))
+    phi, label, confidence = embed(model, torch.cat([inputs['crop1'], inputs['crop2']]))
     assert phi.shape == (4, 4, 4, 128)
     assert label.shape == confidence.shape == (4, 4, 4)
     torch.testing.assert_close(phi[:2], phi[2:])
@@ -135,7 +139,7 @@ def test_negatives_of_previous_batches_come_from_the_bank_and_padding_gives_none
     model = build()
     inputs, samples = make_views()
     samples['crop1'][0].valid_map.data[:, 16:] = 255
-    phi, label, _ = model.embed(torch.cat([inputs['crop1'], inputs['crop2']]))
+    phi, label, _ = embed(model, torch.cat([inputs['crop1'], inputs['crop2']]))
     place, shown, _ = model.cells(gather(inputs, samples))
     assert not shown[0, 2:].any()
     assert shown.sum() == 64 - 8
@@ -227,7 +231,7 @@ def test_a_stride_that_the_features_cannot_be_pooled_to_is_refused():
     model = build()
     model.stride = 6
     with pytest.raises(ValueError, match=r'features of \(4, 4\), which cannot be pooled to stride=6'):
-        model.embed(torch.randn(2, 3, SIZE, SIZE, dtype=torch.float64))
+        embed(model, torch.randn(2, 3, SIZE, SIZE, dtype=torch.float64))
 
 
 def test_crops_that_the_preprocessor_pads_are_refused():

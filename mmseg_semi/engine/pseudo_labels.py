@@ -1,0 +1,201 @@
+"""Pseudo labels as files: what a network says of unlabelled images, written as annotations to train on."""
+
+import json
+import os.path as osp
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.dist import barrier, get_dist_info, is_main_process
+from mmengine.runner import CheckpointLoader
+from mmseg.apis import inference_model, init_model
+from mmseg.models import BaseSegmentor
+from mmseg.registry import DATASETS
+
+from mmseg_semi.datasets import PseudoLabeledDataset, UnlabeledDataset
+from mmseg_semi.datasets.checks import check_unlabeled, data_infos
+from mmseg_semi.datasets.conversion import IGNORED, convert, save_image, write_names
+from mmseg_semi.visualization import colorize, heat, panel
+
+# From an image file to its (H, W) pseudo label, :data:`IGNORED` where it does not count, and confidence in [0, 1].
+Predict = Callable[[str], tuple[np.ndarray, np.ndarray]]
+
+
+def find_unlabeled(
+    cfg: Config, folder: str | None = None, ann_file: str | None = None, labeled: dict | None = None
+) -> tuple[str, list[str]]:
+    """Find the images to predict.
+
+    Args:
+        cfg (Config): Its ``unlabeled``, as ours have it, is taken where no folder is given.
+        folder (str, optional): Folder of images.
+        ann_file (str, optional): List of images in that folder; all of them otherwise.
+        labeled (dict, optional): Config of a dataset whose images are left out.
+
+    Returns:
+        tuple[str, list[str]]: The folder, and names in it with their suffixes.
+
+    Raises:
+        FileNotFoundError: If the folder or the list is missing.
+        ValueError: If there is no image, or an image cannot be read.
+    """
+    if folder is not None:
+        source = dict(data_prefix=dict(img_path=folder), ann_file=osp.abspath(ann_file) if ann_file else '')
+    elif 'unlabeled' in cfg:
+        keys = ('data_root', 'data_prefix', 'ann_file', 'img_suffix')
+        source = {key: cfg.unlabeled[key] for key in keys if key in cfg.unlabeled}
+    else:
+        raise ValueError('the config names no unlabelled images: give their folder, and a list if not all are meant')
+    images = UnlabeledDataset(**source, lazy_init=True)
+    paths = [info['img_path'] for info in images.load_data_list()]
+    if labeled is not None:
+        known = {osp.realpath(info['img_path']) for info in data_infos(DATASETS.build(labeled))}
+        paths = [path for path in paths if osp.realpath(path) not in known]
+    root = images.data_prefix.get('img_path') or images.data_root
+    if not paths:
+        raise ValueError(f'there is no unlabelled image in {root} and {images.ann_file or "no list"}')
+    return osp.abspath(root), [osp.relpath(path, root) for path in paths]
+
+
+def load_segmentor(cfg: Config, checkpoint: str, predict_on: str | None = None) -> BaseSegmentor:
+    """Build a trained segmentor for inference, on the device at hand.
+
+    Args:
+        cfg (Config): Of this package or of mmseg.
+        checkpoint (str): File.
+        predict_on (str, optional): ``'teacher'`` or ``'student'``; defaults to the model's own.
+
+    Raises:
+        ValueError: If the checkpoint is missing or of another model.
+    """
+    if not osp.isfile(checkpoint):
+        raise ValueError(f'there is no checkpoint {checkpoint}')
+    cfg = cfg.copy()
+    cfg.setdefault('test_pipeline', cfg.test_dataloader.dataset.pipeline)
+    if predict_on is not None:
+        if 'segmentor' not in cfg.model:
+            raise ValueError(f'{cfg.model.type} has no teacher and student: leave predict_on out')
+        cfg.model.predict_on = predict_on
+    content = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
+    model = init_model(cfg, device=get_device())
+    try:
+        model.load_state_dict(content.get('state_dict', content))
+    except RuntimeError as error:  # of torch, a line for each weight
+        reasons = [line.strip() for line in str(error).splitlines()]
+        raise ValueError(f'{checkpoint} is not of this {cfg.model.type}: {" ".join(reasons[:3])}') from None
+    classes = range(getattr(model, 'predictor', model).num_classes)
+    model.dataset_meta = content.get('meta', {}).get('dataset_meta') or dict(classes=tuple(map(str, classes)))
+    return model
+
+
+def segment(model: BaseSegmentor, threshold: float) -> Predict:
+    """Predict with a segmentor, as mmseg's inference does.
+
+    Args:
+        model (BaseSegmentor): Of :func:`load_segmentor`.
+        threshold (float): Least confidence, the largest class probability, of a pseudo label.
+    """
+
+    def predict(path: str) -> tuple[np.ndarray, np.ndarray]:
+        result = inference_model(model, path)
+        logits = result.seg_logits.data.float()
+        # Of a single channel, mmseg gives the probability.
+        prob = logits.softmax(dim=0) if len(logits) > 1 else torch.cat([1 - logits, logits])
+        confidence, label = prob.amax(dim=0), result.pred_sem_seg.data[0]
+        return label.where(confidence >= threshold, IGNORED).cpu().numpy(), confidence.cpu().numpy()
+
+    return predict
+
+
+def write_pseudo_labels(
+    predict: Predict,
+    folder: str,
+    names: list[str],
+    out_dir: Path,
+    classes: dict,
+    record: dict,
+    num_shown: int = 6,
+) -> dict:
+    """Write the pseudo labels of images, those that are not there yet; the processes of a launcher share the work.
+
+    ``out_dir`` then has ``annotations/`` with a PNG for each image, the list ``images.txt``, the picture
+    ``pseudo_labels.png`` and, in ``made_with.json``, how they were made.
+
+    Args:
+        predict (Predict): Says what an image shows.
+        folder (str): Folder of the images.
+        names (list[str]): Images in it.
+        out_dir (Path): Folder to write to.
+        classes (dict): ``dict(classes=..., palette=...)``.
+        record (dict): What the pseudo labels depend on, to be written as JSON. Others are not mixed with these.
+        num_shown (int): Rows of the picture, at most. Defaults to 6.
+
+    Returns:
+        dict: Config of the :class:`PseudoLabeledDataset`, without a pipeline.
+
+    Raises:
+        ValueError: If an image cannot be read, or the folder has other pseudo labels.
+    """
+    dataset = dict(
+        type='PseudoLabeledDataset',
+        data_prefix=dict(img_path=folder, seg_map_path=str(out_dir.resolve() / 'annotations')),
+        ann_file=str(out_dir.resolve() / 'images.txt'),
+        metainfo=dict(classes=tuple(classes['classes'])),
+    )
+    rank, world_size = get_dist_info()
+    if is_main_process():
+        _begin(out_dir, record)
+        write_names(out_dir / 'images.txt', names)
+    barrier()
+    images = PseudoLabeledDataset(**{key: value for key, value in dataset.items() if key != 'type'})
+    if is_main_process():
+        check_unlabeled(images)
+
+    def write(image: str, target: Path) -> None:
+        save_image(predict(image)[0].astype(np.uint8), target)
+
+    tasks = [(info['img_path'], Path(info['seg_map_path'])) for info in data_infos(images)]
+    convert(write, tasks[rank::world_size], workers=1, what=f'pseudo labels in {out_dir}')
+    barrier()
+
+    picture = out_dir / 'pseudo_labels.png'
+    if is_main_process() and not picture.exists():
+        palette, rows = classes.get('palette') or images.metainfo['palette'], []
+        for number in np.linspace(0, len(tasks) - 1, min(num_shown, len(tasks))).astype(int):
+            image, (label, confidence) = tasks[number][0], predict(tasks[number][0])
+            rows.append([cv2.imread(image)[..., ::-1], colorize(label, palette), heat(confidence)])
+        save_image(panel(rows, ['image', 'pseudo label', 'confidence'], max_width=400), picture)
+    return dataset
+
+
+def check_threshold(threshold: float) -> None:
+    """Raise a ``ValueError`` unless a threshold is in (0, 1]."""
+    if not 0 < threshold <= 1:
+        raise ValueError(f'threshold={threshold} is no confidence in (0, 1]')
+
+
+def fingerprint_file(path: str) -> list:
+    """Tell one state of a file from another: path, size and time, for a record."""
+    stat = Path(path).stat()
+    return [osp.abspath(path), stat.st_size, stat.st_mtime_ns]
+
+
+def _begin(out_dir: Path, record: dict) -> None:
+    """Note how pseudo labels are made, or make sure that those which are there were made alike."""
+    note, text = out_dir / 'made_with.json', json.dumps(record, indent=1)
+    if note.exists():
+        before = json.loads(note.read_text())
+        changed = [key for key, value in json.loads(text).items() if before.get(key) != value]
+        if changed:
+            raise ValueError(
+                f'{out_dir} has pseudo labels that were made with another {" and ".join(changed)} (made_with.json): '
+                'remove the folder, or choose another one'
+            )
+    out_dir.mkdir(parents=True, exist_ok=True)
+    draft = note.with_name(f'.{note.name}')
+    draft.write_text(text)
+    draft.replace(note)

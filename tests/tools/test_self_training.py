@@ -1,0 +1,182 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import binary
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.runner import CheckpointLoader
+from mmseg.apis import inference_model, init_model
+from mmseg.registry import HOOKS
+from PIL import Image
+
+from mmseg_semi.engine.pseudo_labels import segment
+
+
+@HOOKS.register_module()
+class DyingHook(Hook):
+    """Kill the training in a folder of the name ``dies_in`` before its iteration 3."""
+
+    dies_in, iterations = None, []
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        name = Path(runner.work_dir).name
+        if DyingHook.dies_in == name and runner.iter == 3:
+            raise KeyboardInterrupt
+        DyingHook.iterations.append((name, runner.iter))
+
+
+@pytest.fixture
+def supervised(tiny_config, tmp_path):
+    """A supervised config of this package that says what is unlabelled, as ours do."""
+    DyingHook.dies_in, DyingHook.iterations = None, []
+    cfg = tiny_config('SemiSegmentor')
+    train = cfg.train_dataloader.dataset
+    cfg.unlabeled = dict(
+        type='UnlabeledDataset', data_root=train.labeled.data_root, data_prefix=dict(img_path='images/train'),
+        ann_file='splits/unlabeled.txt',
+    )  # fmt: skip
+    cfg.custom_hooks = [*cfg.custom_hooks, dict(type='DyingHook')]
+    path = tmp_path / 'mine.py'
+    cfg.dump(path)
+    return path
+
+
+def plain(cfg):
+    """Turn such a config into one of plain mmseg, without the package's own parts."""
+    labeled = cfg.train_dataloader.dataset.labeled
+    labeled.pipeline[1].reduce_zero_label = False
+    sampler = dict(type='InfiniteSampler', shuffle=True)
+    hooks = {key: cfg.default_hooks[key] for key in ('timer', 'logger', 'param_scheduler')}
+    changes = dict(
+        model=dict(cfg.model.segmentor, _delete_=True), val_cfg=dict(type='ValLoop'), custom_hooks=[],
+        train_dataloader=dict(batch_size=2, num_workers=0, sampler=sampler, dataset=labeled, _delete_=True),
+        train_cfg=dict(type='IterBasedTrainLoop', max_iters=2, val_interval=2, _delete_=True),
+        default_hooks=dict(hooks, checkpoint=dict(type='CheckpointHook', by_epoch=False), _delete_=True),
+    )  # fmt: skip
+    cfg.merge_from_dict(changes)
+    cfg.pop('unlabeled')
+    return cfg
+
+
+def save(model, path):
+    torch.save(dict(state_dict=model.state_dict(), meta={}), path)
+
+
+def read(path):
+    return np.asarray(Image.open(path))
+
+
+def test_a_killed_run_goes_on_in_every_stage_and_repeats_none(run_tool, supervised, tmp_path, tiny_data):
+    work_dir = tmp_path / 'out'
+    arguments = ('self_training.py', supervised, '--work-dir', work_dir, '--threshold', 0.13)
+    for stage in ('1_supervised', '3_self_training'):
+        DyingHook.dies_in = stage
+        with pytest.raises(KeyboardInterrupt):
+            run_tool(*arguments)
+    labels = sorted((work_dir / '2_pseudo_labels/annotations').iterdir())
+    assert [path.stem for path in labels] == (tiny_data / 'splits/unlabeled.txt').read_text().split()
+    labels[2].unlink()
+    times = [path.stat().st_mtime_ns for path in labels if path.exists()]
+    DyingHook.dies_in = None
+    done = run_tool(*arguments)
+    assert done.returncode == 0, done.stderr
+    assert '1 to do, 5 done before' in done.stdout
+    assert [path.stat().st_mtime_ns for path in labels if path != labels[2]] == times
+    # Checkpoints are written every other iteration, so that iteration 2 is trained on once more.
+    expected = [(stage, i) for stage in ('1_supervised', '3_self_training') for i in (0, 1, 2, 2, 3)]
+    assert expected == DyingHook.iterations
+    assert (work_dir / '2_pseudo_labels/pseudo_labels.png').is_file()
+    assert '1_supervised: done before' in run_tool(*arguments).stdout
+    assert expected == DyingHook.iterations
+
+    cfg = Config.fromfile(work_dir / 'self_training.py')
+    assert cfg.train_dataloader.batch_size == 4
+    assert cfg.model == Config.fromfile(supervised).model
+    last = [CheckpointLoader.load_checkpoint(str(work_dir / stage / 'iter_4.pth')) for stage in dict(expected)]
+    assert last[0]['state_dict'].keys() == last[1]['state_dict'].keys()
+
+
+def test_a_plain_mmseg_config_trains_on_as_many_labels_as_pseudo_labels(run_tool, supervised, tmp_path, tiny_data):
+    path = tmp_path / 'plain.py'
+    plain(Config.fromfile(supervised)).dump(path)
+    done = run_tool('self_training.py', path, '--images', tiny_data / 'images/train', '--work-dir', tmp_path / 'out',
+                    '--threshold', 0.01)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    names = (tmp_path / 'out/2_pseudo_labels/images.txt').read_text().split()
+    unlabeled = (tiny_data / 'splits/unlabeled.txt').read_text().split()
+    assert names == [f'{name}.png' for name in unlabeled], 'labelled images are left out of the folder'
+    dataset = Config.fromfile(tmp_path / 'out/self_training.py').train_dataloader.dataset
+    assert dataset.type == 'ConcatDataset'
+    assert dataset.datasets[0].times == 2
+    assert (tmp_path / 'out/3_self_training/iter_2.pth').is_file()
+
+
+@pytest.mark.parametrize('branch', ['teacher', 'student'])
+def test_pseudo_labels_are_the_argmax_where_it_is_confident_and_255_elsewhere(
+    run_tool, supervised, tmp_path, tiny_data, branch
+):
+    cfg = Config.fromfile(supervised)
+    cfg.model.predict_on = branch
+    model = init_model(cfg, device='cpu')
+    for parameter in model.student.parameters():
+        parameter.data *= 3
+    save(model, tmp_path / 'some.pth')
+    images = sorted((tiny_data / 'images/val').iterdir())
+    probs = [inference_model(model, str(image)).seg_logits.data.softmax(dim=0).numpy() for image in images]
+    threshold = float(np.median([prob.max(axis=0) for prob in probs]))
+    done = run_tool('write_pseudo_labels.py', supervised, tmp_path / 'some.pth', tmp_path / 'out', '--images',
+                    tiny_data / 'images/val', '--threshold', threshold, '--predict-on', branch)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    written = [read(tmp_path / f'out/annotations/{image.name}') for image in images]
+    for label, prob in zip(written, probs, strict=True):
+        assert (label == np.where(prob.max(axis=0) >= threshold, prob.argmax(axis=0), 255)).all()
+    assert np.mean(np.equal(written, 255)) == pytest.approx(0.5, abs=0.01)
+
+
+def test_one_channel_is_a_probability_of_which_both_ends_are_confident(tiny_data):
+    cfg = Config(dict(model=binary(), test_pipeline=[dict(type='LoadImageFromFile'), dict(type='PackSegInputs')]))
+    model = init_model(cfg, device='cpu')
+    torch.nn.init.normal_(model.decode_head.conv_seg.weight, std=10)
+    image = str(tiny_data / 'images/val/val_0000.png')
+    label, confidence = segment(model, 0.0)(image)
+    prob = inference_model(model, image).seg_logits.data[0].numpy()
+    assert set(np.unique(label)) == {0, 1}
+    assert np.allclose(confidence, np.where(label == 1, prob, 1 - prob))
+
+
+def test_pseudo_labels_made_with_another_threshold_or_checkpoint_do_not_mix(run_tool, supervised, tmp_path, tiny_data):
+    checkpoint = tmp_path / 'some.pth'
+    save(init_model(Config.fromfile(supervised), device='cpu'), checkpoint)
+    arguments = ('write_pseudo_labels.py', supervised, checkpoint, tmp_path / 'out', '--threshold')
+    assert run_tool(*arguments, 0.1).returncode == 0
+    done = run_tool(*arguments, 0.2)
+    assert 'made with another threshold (made_with.json): remove the folder' in done.stderr
+    os.utime(checkpoint, ns=(1, 1))
+    assert 'made with another checkpoint' in run_tool(*arguments, 0.1).stderr
+
+
+def test_what_cannot_be_done_is_said_in_one_sentence(run_tool, supervised, tmp_path):
+    cfg, empty, other = Config.fromfile(supervised), tmp_path / 'empty', tmp_path / 'other.pth'
+    empty.mkdir()
+    cfg.train_dataloader.dataset.unlabeled = cfg.unlabeled
+    cfg.dump(tmp_path / 'semi.py')
+    cfg.model.segmentor.decode_head.num_classes = 5
+    save(init_model(cfg, device='cpu'), other)
+    for arguments, message in [
+        ((supervised, '--threshold', 0), 'threshold=0.0 is no confidence'),
+        ((supervised, '--threshold', 1.5), 'threshold=1.5 is no confidence'),
+        ((supervised, '--checkpoint', 'nowhere.pth'), 'there is no checkpoint nowhere.pth'),
+        ((supervised, '--images', empty), 'there is no unlabelled image in'),
+        ((supervised, '--images', tmp_path / 'gone'), 'folder of unlabelled images not found'),
+        ((supervised, '--checkpoint', other), 'decode_head.conv_seg.bias: (5,) in the checkpoint, (8,) in the model'),
+        ((supervised, '--cfg-options', 'randomness.seed=7'), 'was begun with other settings'),
+        ((tmp_path / 'semi.py',), 'trains on unlabelled images already'),
+    ]:
+        done = run_tool('self_training.py', *arguments, '--work-dir', tmp_path / 'out')
+        assert done.returncode == 1, message
+        assert message in done.stderr
+    assert not (tmp_path / 'out/2_pseudo_labels').exists()
+    assert not DyingHook.iterations

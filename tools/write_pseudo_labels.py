@@ -1,0 +1,53 @@
+"""Predict unlabelled images with a trained network, and write its confident predictions as annotations.
+
+    python tools/write_pseudo_labels.py CONFIG CHECKPOINT OUT_DIR --images FOLDER --threshold 0.9
+
+writes ``OUT_DIR/annotations/`` with a PNG of class ids for each image, 255 where the network is less sure, the list
+``OUT_DIR/images.txt`` and the picture ``OUT_DIR/pseudo_labels.png``. It can be interrupted and run again. A
+``PseudoLabeledDataset`` reads the result.
+"""
+
+import argparse
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+
+from mmseg_semi.datasets.conversion import errors_in_one_sentence
+from mmseg_semi.engine.pseudo_labels import (
+    check_threshold,
+    find_unlabeled,
+    fingerprint_file,
+    load_segmentor,
+    segment,
+    write_pseudo_labels,
+)
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config file, of this package or of mmseg')
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('out_dir', type=Path, help='folder to write to')
+    parser.add_argument('--images', help="folder of images; default: the config's unlabelled images")
+    parser.add_argument('--list', help='list of images in that folder; default: all of them')
+    parser.add_argument('--threshold', type=float, default=0.9, help='least confidence (default: %(default)s)')
+    parser.add_argument('--predict-on', choices=['teacher', 'student'], help="default: the model's own predict_on")
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings, e.g. model.a=1')
+    return parser.parse_args()
+
+
+def main(args: argparse.Namespace) -> None:
+    check_threshold(args.threshold)
+    cfg = Config.fromfile(args.config)
+    if args.cfg_options:
+        cfg.merge_from_dict(args.cfg_options)
+    folder, names = find_unlabeled(cfg, args.images, args.list)
+    model = load_segmentor(cfg, args.checkpoint, args.predict_on)
+    record = dict(threshold=args.threshold, predict_on=args.predict_on, checkpoint=fingerprint_file(args.checkpoint))
+    write_pseudo_labels(segment(model, args.threshold), folder, names, args.out_dir, model.dataset_meta, record)
+    print(f'Picture: {args.out_dir}/pseudo_labels.png')
+
+
+if __name__ == '__main__':
+    with errors_in_one_sentence():
+        main(parse_args())
