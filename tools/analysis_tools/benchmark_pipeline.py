@@ -1,9 +1,9 @@
 """Time the pipelines of unlabelled images on one core, against the customary way of the same operations.
 
 Customary is what most released code does: PIL opens and resizes, torchvision jitters a PIL image, PIL blurs it, and
-each view becomes a normalised tensor. All take turns on the same images, one process and one thread, so that a busy
-machine slows all alike; the table shows the median round, in samples a second of processor time. The customary way normalises in the worker, ours later, on
-the model's device: the rows that end in "normalised" add that, on the CPU.
+each view becomes a normalised tensor. All take turns on the same images in one process and one thread; the table shows
+the median round, in samples per second of processor time, which other work on the machine disturbs least. The customary
+way normalises in the worker, ours later, on the model's device: the rows that end in "normalised" add that, on the CPU.
 
 Examples:
     python tools/analysis_tools/benchmark_pipeline.py --data-root data/camvid/images/train
