@@ -39,10 +39,13 @@ class UnlabeledDataset(BaseSegDataset):
             paths = [self._complete(osp.join(folder, name)) for name in read_list(self.ann_file)]
         else:
             names = fileio.list_dir_or_file(folder, list_dir=False, recursive=True, backend_args=self.backend_args)
-            paths = sorted(osp.join(folder, name) for name in names if name.lower().endswith(self.img_suffix))
+            paths = sorted(osp.join(folder, name) for name in names if self._is_image(name))
         return [dict(img_path=path, seg_fields=[]) for path in paths]
 
+    def _is_image(self, name: str) -> bool:
+        return name.lower().endswith(tuple(suffix.lower() for suffix in self.img_suffix))
+
     def _complete(self, path: str) -> str:
-        if path.lower().endswith(self.img_suffix):
+        if self._is_image(path):
             return path
         return next((path + suffix for suffix in self.img_suffix if osp.isfile(path + suffix)), path)

@@ -87,6 +87,13 @@ def scenes_with(tiny_config, root, **options):
     return DATASETS.build({**cfg, **options})
 
 
+def test_a_suffix_in_capitals_finds_the_images_of_a_folder(folder):
+    for name in ('a_leftImg8bit.png', 'a_gtFine_labelIds.png', 'b_leftImg8bit.PNG'):
+        (folder / 'images' / name).touch()
+    dataset = UnlabeledDataset(data_prefix=dict(img_path=str(folder / 'images')), img_suffix='_leftImg8bit.png')
+    assert names(dataset) == ['a_leftImg8bit.png', 'b_leftImg8bit.PNG']
+
+
 def test_comments_in_lists_are_skipped_whatever_the_class_of_dataset(tiny_config, tiny_data, tmp_path):
     root = shutil.copytree(tiny_data, tmp_path / 'scenes')
     for part in ('labeled', 'unlabeled'):

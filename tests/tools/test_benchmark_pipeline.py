@@ -10,7 +10,7 @@ def rates(run_tool):
     def run(*args):
         done = run_tool('analysis_tools/benchmark_pipeline.py', *args, '--images', 2, '--repeats', 1)
         assert done.returncode == 0, done.stderr
-        rows = re.findall(r'^(\S.*?) +(\d+\.\d) +(\d+\.\d\d)$', done.stdout, re.MULTILINE)
+        rows = re.findall(r'^(\S.*?) +(\d+\.\d\d) +(\d+\.\d\d)$', done.stdout, re.MULTILINE)
         return {name: (float(rate), float(ratio)) for name, rate, ratio in rows}
 
     return run
@@ -22,7 +22,7 @@ def test_both_pipelines_are_compared_with_the_customary_way(rates, tiny_data):
     for pipeline in ('weak, strong, strong', 'paired crops'):
         customary, own = (found[f'{pipeline}: {who}'] for who in ('PIL and torchvision', 'ours'))
         assert customary[1] == 1
-        assert own[1] == pytest.approx(own[0] / customary[0], abs=0.02)
+        assert own[1] == pytest.approx(own[0] / customary[0], rel=0.05)
 
 
 def test_the_pipelines_of_a_config_are_timed(rates, tiny_config, tmp_path):

@@ -1,9 +1,9 @@
 """Time the pipelines of unlabelled images on one core, against the customary way of the same operations.
 
 Customary is what most released code does: PIL opens and resizes, torchvision jitters a PIL image, PIL blurs it, and
-each view becomes a normalised tensor. All take turns on the same images, one process and one thread, so that a busy
-machine slows all alike; the table shows the median round. The customary way normalises in the worker, ours later, on
-the model's device: the rows that end in "normalised" add that, on the CPU.
+each view becomes a normalised tensor. All take turns on the same images in one process and one thread; the table shows
+the median round, in samples per second of processor time, which other work on the machine disturbs least. The customary
+way normalises in the worker, ours later, on the model's device: the rows that end in "normalised" add that, on the CPU.
 
 Examples:
     python tools/analysis_tools/benchmark_pipeline.py --data-root data/camvid/images/train
@@ -194,15 +194,15 @@ def main(args: argparse.Namespace) -> None:
     for turn in range(-1, args.repeats):  # the first warms up
         for name, (make, _) in rows.items():
             seed_everything(args.seed + max(turn, 0))
-            start = time.perf_counter()
+            start = time.process_time()
             for i in range(args.images):
                 make(i)
             if turn >= 0:
-                rates[name].append(args.images / (time.perf_counter() - start))
+                rates[name].append(args.images / (time.process_time() - start))
     print(f'{args.images} images a round, one process, one thread')
     print(f'{"pipeline":<62}{"samples / s":>12}{"ratio":>8}')
     for name, (_, reference) in rows.items():
-        print(f'{name:<62}{median(rates[name]):>12.1f}{median(rates[name]) / median(rates[reference]):>8.2f}')
+        print(f'{name:<62}{median(rates[name]):>12.2f}{median(rates[name]) / median(rates[reference]):>8.2f}')
 
 
 if __name__ == '__main__':
