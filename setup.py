@@ -21,7 +21,7 @@ setup(
     python_requires='>=3.10,<3.13',
     packages=find_packages(include=['mmseg_semi', 'mmseg_semi.*']),
     install_requires=requirements('runtime'),
-    extras_require={name: requirements(name) for name in ('onedl', 'openmmlab', 'tests')},
+    extras_require={name: requirements(name) for name in ('analysis', 'onedl', 'openmmlab', 'tests')},
     classifiers=[
         'Programming Language :: Python :: 3.10',
         'Programming Language :: Python :: 3.11',

@@ -1,6 +1,8 @@
 from .cutmix import cutmix
 from .data_preprocessor import SemiDataPreprocessor
+from .features import features_before_classifier
 from .heads import MemoryBank, Projector, gather_rows
+from .loading import branch_weights, load_segmentor
 from .losses import *  # noqa: F403
 from .losses import __all__ as _losses
 from .overlap import cell_ids, overlap_cells
@@ -21,9 +23,12 @@ __all__ = [
     'UniMatch',
     'UnlabeledViews',
     'View',
+    'branch_weights',
     'cell_ids',
     'cutmix',
+    'features_before_classifier',
     'gather_rows',
+    'load_segmentor',
     'overlap_cells',
     *_losses,
 ]
