@@ -5,9 +5,9 @@ its mode and whether it has a gradient, and run again without anything of the me
 is the method's: mixing, pseudo labels, losses. Steps and bare passes take turns, so that a busy machine slows both
 alike; the table shows medians. Data stay in memory; optimizer and teacher's update are left out on both sides.
 
-With ``--negatives``, steps of ContextAwareConsistency with so many negatives take turns instead. Its memory bank is
-full, and it costs what it can at most: the crops overlap entirely, each cell is an anchor in one of the two directions,
-and all negatives but those of its own place count.
+ContextAwareConsistency costs what it can at most: its memory bank is full, the crops overlap entirely, each cell is an
+anchor in one of the two directions, and all negatives but those of its own place count. With ``--negatives``, its steps
+with so many negatives take turns instead.
 
 Example:
     python tools/analysis_tools/benchmark_step.py --method UniMatch --crop 321 --labeled 2 --unlabeled 4 --threads 1

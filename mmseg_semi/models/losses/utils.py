@@ -52,29 +52,31 @@ def with_gradient(tensor: Tensor, value: Tensor, gradient: Tensor) -> Tensor:
         >>> rows = torch.randn(5, 3, requires_grad=True)
         >>> with_gradient(rows, rows.detach().square().sum(dim=1), 2 * rows.detach()).sum().backward()
     """
-    return _KnownGradient.apply(tensor, value, gradient.view_as(tensor))
+    link = tensor.flatten()[:0].clone()  # to the tensor in the graph, without holding its data
+    return _KnownGradient.apply(tensor, value, gradient.view_as(tensor), link)
 
 
 class _KnownGradient(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, tensor: Tensor, value: Tensor, gradient: Tensor) -> Tensor:
-        ctx.save_for_backward(gradient)
+    def forward(ctx, tensor: Tensor, value: Tensor, gradient: Tensor, link: Tensor) -> Tensor:
+        ctx.save_for_backward(gradient, link)
         return value.clone()
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None]:
-        (gradient,) = ctx.saved_tensors
-        return _ChainRule.apply(grad[(...,) + (None,) * (gradient.dim() - grad.dim())], gradient), None, None
+    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
+        gradient, link = ctx.saved_tensors
+        grad = grad[(...,) + (None,) * (gradient.dim() - grad.dim())]
+        return _OnceDifferentiable.apply(grad, gradient, link), None, None, None
 
 
-class _ChainRule(torch.autograd.Function):
-    """Product with a derivative that has none itself.
+class _OnceDifferentiable(torch.autograd.Function):
+    """Product of the chain rule, whose own derivative by the linked tensor is not known.
 
-    torch's own ``once_differentiable`` leaves ``torch.autograd.grad`` to take the missing term for zero.
+    torch's own ``once_differentiable`` leaves ``torch.autograd.grad`` to take what is not known for zero.
     """
 
     @staticmethod
-    def forward(ctx, grad: Tensor, gradient: Tensor) -> Tensor:
+    def forward(ctx, grad: Tensor, gradient: Tensor, link: Tensor) -> Tensor:
         return grad * gradient
 
     @staticmethod
