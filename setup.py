@@ -22,7 +22,7 @@ setup(
     packages=find_packages(include=['mmseg_semi', 'mmseg_semi.*']),
     package_data={'mmseg_semi.visualization': ['*.j2']},
     install_requires=requirements('runtime'),
-    extras_require={name: requirements(name) for name in ('onedl', 'openmmlab', 'robustness', 'tests')},
+    extras_require={name: requirements(name) for name in ('analysis', 'onedl', 'openmmlab', 'robustness', 'tests')},
     classifiers=[
         'Programming Language :: Python :: 3.10',
         'Programming Language :: Python :: 3.11',

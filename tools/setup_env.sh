@@ -21,6 +21,6 @@ fi
 stamp="$(python -c 'import sys; print(sys.prefix)')/.mmseg_semi_$(cat setup.py requirements/*.txt | cksum | cut -d' ' -f1)"
 if [ ! -e "$stamp" ] || ! python -c 'import mmseg_semi' 2> /dev/null; then
     echo "Installing mmseg_semi and its requirements (several GB with PyTorch, minutes) ..."
-    python -m pip install --quiet -e '.[onedl,tests]'
+    python -m pip install --quiet -e '.[onedl,analysis,tests]'
     touch "$stamp"
 fi

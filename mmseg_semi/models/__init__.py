@@ -1,7 +1,9 @@
 from .backbones import WideResNet38
 from .cutmix import cutmix
 from .data_preprocessor import SemiDataPreprocessor
+from .features import features_before_classifier, pool_to_stride
 from .heads import ExtraClassifier, MemoryBank, Projector, gather_rows
+from .loading import branch_weights, load_segmentor
 from .losses import *  # noqa: F403
 from .losses import __all__ as _losses
 from .overlap import cell_ids, overlap_cells
@@ -32,9 +34,13 @@ __all__ = [
     'UnlabeledViews',
     'View',
     'WideResNet38',
+    'branch_weights',
     'cell_ids',
     'cutmix',
+    'features_before_classifier',
     'gather_rows',
+    'load_segmentor',
     'overlap_cells',
+    'pool_to_stride',
     *_losses,
 ]

@@ -3,6 +3,7 @@ from mmseg.registry import MODELS
 from torch import Tensor
 
 from mmseg_semi.models import ContextAwareConsistency, ExtraClassifier, UnlabeledViews
+from mmseg_semi.models.features import last_head
 
 
 @MODELS.register_module()
@@ -27,16 +28,16 @@ class WeaklyLabeledConsistency(ContextAwareConsistency):
 
     def __init__(self, *args, weak_loss: dict | None = None, **kwargs) -> None:
         super().__init__(*args, **kwargs)
-        head = self.last_head
+        head = last_head(self.student)
         self.weak_classifier = ExtraClassifier(
-            self.classifier.in_channels, head.num_classes, head.dropout_ratio, head.align_corners
+            head.conv_seg.in_channels, head.num_classes, head.dropout_ratio, head.align_corners
         )
         default = dict(type='CrossEntropyLoss', avg_non_ignore=True, loss_weight=0.4, loss_name='loss_weak')
         self.weak_loss = MODELS.build(weak_loss or default)
 
     def loss_unlabeled(self, views: UnlabeledViews) -> dict[str, Tensor]:
         """Compute the weighted terms of equation 10 that concern unlabelled images."""
-        feature = self.features_before_classifier(torch.cat([views.crop1.image, views.crop2.image]))
+        feature = self.features(views)
         return {**self.loss_context(views, feature), **self.loss_weak_labels(views, feature)}
 
     def loss_weak_labels(self, views: UnlabeledViews, feature: Tensor) -> dict[str, Tensor]:

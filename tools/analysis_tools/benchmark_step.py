@@ -5,14 +5,20 @@ its mode and whether it has a gradient, and run again without anything of the me
 is the method's: mixing, pseudo labels, losses. Steps and bare passes take turns, so that a busy machine slows both
 alike; the table shows medians. Data stay in memory; optimizer and teacher's update are left out on both sides.
 
+ContextAwareConsistency costs what it can at most: its memory bank is full, the crops overlap entirely, each cell is an
+anchor in one of the two directions, and all negatives but those of its own place count. With ``--negatives``, its steps
+with so many negatives take turns instead.
+
 Example:
     python tools/analysis_tools/benchmark_step.py --method UniMatch --crop 321 --labeled 2 --unlabeled 4 --threads 1
+    python tools/analysis_tools/benchmark_step.py --negatives 500 4000 19200 --crop 320 --unlabeled 2 --threads 1
 """
 
 import argparse
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from statistics import median
 
 import torch
@@ -39,6 +45,7 @@ def parse_args() -> argparse.Namespace:
         description=__doc__.partition('\n\n')[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument('--method', choices=VIEWS, default='UniMatch', help='whose step')
+    parser.add_argument('--negatives', type=int, nargs='+', help='compare numbers of negatives, the first as reference')
     parser.add_argument('--depth', type=int, default=18, help='of the ResNet in DeepLabv3+')
     parser.add_argument('--classes', type=int, default=21, help='classes')
     parser.add_argument('--crop', type=int, default=321, help='side of a crop')
@@ -49,7 +56,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--threads', type=int, help="threads on the CPU, where not torch's own choice")
     parser.add_argument('--amp', action='store_true', help='with autocast')
     parser.add_argument('--with-cp', action='store_true', help='with activation checkpoints in the backbone')
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.negatives:
+        args.method = 'ContextAwareConsistency'
+    return args
 
 
 def deeplabv3plus(args: argparse.Namespace) -> dict:
@@ -135,6 +145,19 @@ def bare_passes(passes: list, heads: tuple[nn.Module, nn.Module], size: tuple[in
     torch.autograd.backward(outputs, [torch.ones_like(feature) for feature in outputs])
 
 
+def build(args: argparse.Namespace, num_negatives: int = 19200) -> SemiSegmentor:
+    """Build a method on random weights, in training mode, with a full memory bank where it has one."""
+    model = dict(type=args.method, segmentor=deeplabv3plus(args))
+    if args.method == 'ContextAwareConsistency':
+        contrast = dict(type='DirectionalContrastiveLoss', loss_weight=0.1, pos_threshold=0.0, negative_sampling=False)
+        model.update(stride=8, contrast=contrast, num_negatives=num_negatives)
+    model = MODELS.build(model).to(args.device).train()
+    bank = getattr(model, 'bank', None)
+    if bank is not None:
+        bank.push(torch.randn_like(bank.feature), torch.randint_like(bank.label, args.classes))
+    return model
+
+
 def main() -> None:
     """Measure and print the table."""
     args = parse_args()
@@ -142,33 +165,34 @@ def main() -> None:
         torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     init_default_scope('mmseg')
-    options = dict(stride=8) if args.method == 'ContextAwareConsistency' else {}
-    model = MODELS.build(dict(type=args.method, segmentor=deeplabv3plus(args), **options)).to(args.device).train()
     batch = make_batch(args)
     device = torch.device(args.device)
     autocast = torch.autocast(device.type, enabled=args.amp)
 
-    def step() -> None:
+    def step(model: SemiSegmentor) -> None:
         with autocast:
             loss, _ = model.parse_losses(model.loss(*batch))
         loss.backward()
-        finish()
+        finish(model)
 
-    def finish() -> None:
+    def finish(model: SemiSegmentor) -> None:
         model.zero_grad()
         if device.type == 'cuda':
             torch.cuda.synchronize(device)
 
-    step()
-    with recorded(model) as passes:
-        step()
-
-    def bare() -> None:
+    def bare(model: SemiSegmentor, passes: list) -> None:
         with autocast:
             bare_passes(passes, (model.student.decode_head, model.teacher.decode_head), (args.crop, args.crop))
-        finish()
+        finish(model)
 
-    runs = {'step': step, 'bare network passes': bare}
+    if args.negatives:
+        runs = {f'{number} negatives': partial(step, build(args, number)) for number in args.negatives}
+    else:
+        model = build(args)
+        step(model)
+        with recorded(model) as passes:
+            step(model)
+        runs = {f'{len(passes)} bare network passes': partial(bare, model, passes), 'step': partial(step, model)}
     seconds, memory = {name: [] for name in runs}, {}
     for name, run in runs.items():
         run()
@@ -178,15 +202,15 @@ def main() -> None:
             start = time.perf_counter()
             run()
             seconds[name].append(time.perf_counter() - start)
-    ratios = [a / b for a, b in zip(*seconds.values(), strict=True)]
 
+    reference = next(iter(runs))
     shapes = f'{args.labeled} labelled + {args.unlabeled} unlabelled images of {args.crop} x {args.crop}'
     print(f'{args.method}, DeepLabv3+ R{args.depth}, {shapes}, {args.classes} classes, {device}, '
-          f'{torch.get_num_threads()} threads, {len(passes)} passes')  # fmt: skip
-    print(f'{"":<24}{"time (ms)":>12}{"peak memory (MiB)":>20}')
+          f'{torch.get_num_threads()} threads')  # fmt: skip
+    print(f'{"":<24}{"time (ms)":>12}{"ratio, pair by pair":>22}{"peak memory (MiB)":>20}')
     for name in runs:
-        print(f'{name:<24}{median(seconds[name]) * 1e3:>12.0f}{memory[name] / 2**20:>20.0f}')
-    print(f'{"ratio, pair by pair":<24}{median(ratios):>12.3f}')
+        ratio = median(a / b for a, b in zip(seconds[name], seconds[reference], strict=True))
+        print(f'{name:<24}{median(seconds[name]) * 1e3:>12.0f}{ratio:>22.3f}{memory[name] / 2**20:>20.0f}')
 
 
 if __name__ == '__main__':

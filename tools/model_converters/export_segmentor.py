@@ -12,7 +12,7 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import CheckpointLoader
 
-import mmseg_semi  # noqa: F401, which makes checkpoints of every version loadable
+from mmseg_semi.models import branch_weights
 
 # What testing and inference need of a config.
 KEPT = (
@@ -37,9 +37,7 @@ def export(checkpoint: dict, branch: str) -> dict:
     Raises:
         ValueError: If the checkpoint has no such branch.
     """
-    prefix = f'{branch}.'
-    state_dict = checkpoint.get('state_dict', checkpoint)
-    weights = {key[len(prefix) :]: value for key, value in state_dict.items() if key.startswith(prefix)}
+    weights = branch_weights(checkpoint, branch)
     if not weights:
         raise ValueError(f'no weight of a {branch} in it: is it a checkpoint of a semi-supervised model?')
     meta = dict(checkpoint.get('meta', {}))

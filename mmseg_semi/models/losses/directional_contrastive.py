@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from .utils import check_tensor, full_precision, unit_vectors
+from .utils import check_tensor, full_precision, unit_vectors, with_gradient
 
 # Similarities that are held at one time. It sets memory and speed, never the result: few stay in a CPU's cache,
 # many fill a GPU.
@@ -104,62 +104,52 @@ def directional_contrastive_loss(
     positive = unit_vectors(positive.detach()[chosen].to(anchor.dtype))
     ids = None if anchor_id is None else (anchor_id[chosen], negative_id)
     log_r = (phi * positive).sum(dim=1)
-    log_negatives = _LogSumNegatives.apply(phi, label, negatives.detach(), negative_label, ids)
+    log_negatives = with_gradient(phi, *_log_sum_negatives(phi, label, negatives, negative_label, ids))
     # The fraction of equation 6 is 1 / (1 + sum / r), a sigmoid.
     loss = -F.logsigmoid(log_r - log_negatives).sum()
     return loss / max(len(chosen) if normalize == 'positives' else len(anchor), 1)
 
 
-class _LogSumNegatives(torch.autograd.Function):
+@torch.no_grad()
+def _log_sum_negatives(
+    phi: Tensor, label: Tensor, negatives: Tensor, negative_label: Tensor, ids: tuple[Tensor, Tensor] | None
+) -> tuple[Tensor, Tensor]:
     r"""Logarithm of :math:`\sum_n 1[\tilde{y}_n \neq \tilde{y}_i] \, r(\phi_i, \phi_n)` for every anchor.
 
     Its derivative by :math:`\phi_i / \tau` is the mean of the negatives, weighted by their share of the sum. It is
     formed while the similarities are at hand, so that neither they are kept nor computed again.
+
+    Args:
+        phi (Tensor): (m, D) unit vectors of the anchors over the temperature.
+        label (Tensor): (m,), sorted.
+        negatives (Tensor): (N, D), of any length.
+        negative_label (Tensor): (N,).
+        ids (tuple[Tensor, Tensor], optional): (m,) and (N,).
+
+    Returns:
+        tuple[Tensor, Tensor]: (m,) logarithms, minus infinity where there is no negative, and (m, D) derivatives.
     """
+    # Sorted by label and put down twice in a row, the negatives of all labels but one are a single slice.
+    negative_label, order = negative_label.long().sort()
+    order = order.repeat(2)
+    negatives = negatives.to(phi.dtype)[order]
+    F.normalize(negatives, dim=1, out=negatives)  # in place: the largest tensor here
+    label, sizes = label.unique_consecutive(return_counts=True)
+    starts = torch.searchsorted(negative_label, label, right=True).tolist()
+    stops = (torch.searchsorted(negative_label, label) + len(negative_label)).tolist()
 
-    @staticmethod
-    def forward(
-        ctx, phi: Tensor, label: Tensor, negatives: Tensor, negative_label: Tensor, ids: tuple[Tensor, Tensor] | None
-    ) -> Tensor:
-        """Sum over blocks of anchors.
-
-        Args:
-            phi (Tensor): (m, D) unit vectors of the anchors over the temperature.
-            label (Tensor): (m,), sorted.
-            negatives (Tensor): (N, D), of any length.
-            negative_label (Tensor): (N,).
-            ids (tuple[Tensor, Tensor], optional): (m,) and (N,).
-
-        Returns:
-            Tensor: (m,), minus infinity where there is no negative.
-        """
-        # Sorted by label and put down twice in a row, the negatives of all labels but one are a single slice.
-        negative_label, order = negative_label.long().sort()
-        order = order.repeat(2)
-        negatives = negatives.to(phi.dtype)[order]
-        F.normalize(negatives, dim=1, out=negatives)  # in place: the largest tensor here
-        label, sizes = label.unique_consecutive(return_counts=True)
-        starts = torch.searchsorted(negative_label, label, right=True).tolist()
-        stops = (torch.searchsorted(negative_label, label) + len(negative_label)).tolist()
-
-        log_sum = phi.new_full((len(phi),), -torch.inf)
-        mean = torch.zeros_like(phi)
-        first = 0
-        for size, start, stop in zip(sizes.tolist(), starts, stops, strict=True):
-            others = negatives[start:stop]
-            block = max(_BLOCK.get(phi.device.type, _BLOCK['cpu']) // max(len(others), 1), 1)
-            for row in range(first, first + size, block) if len(others) else ():
-                rows = slice(row, min(row + block, first + size))
-                same_place = None if ids is None else ids[0][rows, None] == ids[1][order[start:stop]]
-                log_sum[rows], mean[rows] = _attend(phi[rows], others, same_place)
-            first += size
-        ctx.save_for_backward(phi, mean)
-        return log_sum
-
-    @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
-        """Scale the means."""
-        return _OnceDifferentiable.apply(grad, *ctx.saved_tensors), None, None, None, None
+    log_sum = phi.new_full((len(phi),), -torch.inf)
+    mean = torch.zeros_like(phi)
+    first = 0
+    for size, start, stop in zip(sizes.tolist(), starts, stops, strict=True):
+        others = negatives[start:stop]
+        block = max(_BLOCK.get(phi.device.type, _BLOCK['cpu']) // max(len(others), 1), 1)
+        for row in range(first, first + size, block) if len(others) else ():
+            rows = slice(row, min(row + block, first + size))
+            same_place = None if ids is None else ids[0][rows, None] == ids[1][order[start:stop]]
+            log_sum[rows], mean[rows] = _attend(phi[rows], others, same_place)
+        first += size
+    return log_sum, mean
 
 
 def _attend(phi: Tensor, negatives: Tensor, same_place: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -176,21 +166,6 @@ def _attend(phi: Tensor, negatives: Tensor, same_place: Tensor | None) -> tuple[
     r = similarity.sub_(top).exp_()
     total = r.sum(dim=1, keepdim=True)
     return (top + total.log()).squeeze(dim=1), (r @ negatives) / total.masked_fill(total == 0, 1)
-
-
-class _OnceDifferentiable(torch.autograd.Function):
-    """Derivative of :class:`_LogSumNegatives`, which has no second one.
-
-    torch's own ``once_differentiable`` leaves ``torch.autograd.grad`` to take the missing term for zero.
-    """
-
-    @staticmethod
-    def forward(ctx, grad: Tensor, phi: Tensor, mean: Tensor) -> Tensor:
-        return grad[:, None] * mean
-
-    @staticmethod
-    def backward(ctx, grad: Tensor) -> None:
-        raise RuntimeError('directional_contrastive_loss cannot be differentiated twice')
 
 
 @MODELS.register_module()

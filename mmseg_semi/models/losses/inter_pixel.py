@@ -45,6 +45,7 @@ def inter_pixel_loss(
 
     Raises:
         ValueError: If a shape or a type does not fit, ``mode`` is unknown or ``temperature`` is not positive.
+        RuntimeError: On differentiating twice: only the first derivative is implemented.
 
     Example:
         >>> student = torch.randn(2, 19, 64, 64, requires_grad=True)

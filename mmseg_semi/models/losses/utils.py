@@ -1,11 +1,10 @@
-"""What the losses share: full precision, unit vectors, and errors that name the argument."""
+"""What the losses share: full precision, known gradients, unit vectors, and errors that name the argument."""
 
 from collections.abc import Callable
 from functools import wraps
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 _KINDS = {
     'floating': torch.is_floating_point,
@@ -37,31 +36,52 @@ def full_precision(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return run
 
 
+def with_gradient(tensor: Tensor, value: Tensor, gradient: Tensor) -> Tensor:
+    """Tie values to the tensor that they were computed from without autograd.
+
+    Args:
+        tensor (Tensor): What they are a function of, of any shape.
+        value (Tensor): The values: a scalar, or one for each entry of the first dimensions of ``tensor``, of which it
+            alone is a function.
+        gradient (Tensor): Their first derivative, with as many entries as ``tensor``.
+
+    Returns:
+        Tensor: ``value``, differentiable once. A second derivative raises a RuntimeError.
+
+    Example:
+        >>> rows = torch.randn(5, 3, requires_grad=True)
+        >>> with_gradient(rows, rows.detach().square().sum(dim=1), 2 * rows.detach()).sum().backward()
+    """
+    link = tensor.flatten()[:0].clone()  # to the tensor in the graph, without holding its data
+    return _KnownGradient.apply(tensor, value, gradient.view_as(tensor), link)
+
+
 class _KnownGradient(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, tensor: Tensor, value: Tensor, gradient: Tensor) -> Tensor:
-        ctx.save_for_backward(gradient)
+    def forward(ctx, tensor: Tensor, value: Tensor, gradient: Tensor, link: Tensor) -> Tensor:
+        ctx.save_for_backward(gradient, link)
         return value.clone()
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx, grad_output: Tensor) -> tuple[Tensor, None, None]:
-        (gradient,) = ctx.saved_tensors
-        return grad_output * gradient, None, None
+    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
+        gradient, link = ctx.saved_tensors
+        grad = grad[(...,) + (None,) * (gradient.dim() - grad.dim())]
+        return _OnceDifferentiable.apply(grad, gradient, link), None, None, None
 
 
-def with_gradient(tensor: Tensor, value: Tensor, gradient: Tensor) -> Tensor:
-    """Tie a scalar to the tensor that it was computed from without autograd.
+class _OnceDifferentiable(torch.autograd.Function):
+    """Product of the chain rule, whose own derivative by the linked tensor is not known.
 
-    Args:
-        tensor (Tensor): What the loss is a function of.
-        value (Tensor): The loss, a scalar.
-        gradient (Tensor): Its first derivative, with as many entries as ``tensor``.
-
-    Returns:
-        Tensor: ``value``, differentiable once.
+    torch's own ``once_differentiable`` leaves ``torch.autograd.grad`` to take what is not known for zero.
     """
-    return _KnownGradient.apply(tensor, value, gradient.view_as(tensor))
+
+    @staticmethod
+    def forward(ctx, grad: Tensor, gradient: Tensor, link: Tensor) -> Tensor:
+        return grad * gradient
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> None:
+        raise RuntimeError('this loss cannot be differentiated twice: only its first derivative is known')
 
 
 def unit_vectors(vectors: Tensor) -> Tensor:

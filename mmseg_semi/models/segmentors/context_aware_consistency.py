@@ -2,8 +2,9 @@ import torch
 import torch.nn.functional as F
 from mmengine.dist import get_dist_info
 from mmseg.registry import MODELS
-from torch import Tensor, nn
+from torch import Tensor
 
+from ..features import classifier, features_before_classifier, pool_to_stride
 from ..heads import MemoryBank, gather_rows
 from ..overlap import cell_ids, overlap_cells
 from ..prediction import Target
@@ -64,7 +65,7 @@ class ContextAwareConsistency(SemiSegmentor):
             raise ValueError('ContextAwareConsistency: stride, num_negatives and new_negatives must be positive')
         self.stride = stride
         self.contrast = MODELS.build(contrast or dict(type='DirectionalContrastiveLoss', loss_weight=0.1))
-        channels = self.classifier.in_channels
+        channels = classifier(self.student).in_channels
         if projector is not None:
             given = projector.get('in_channels', channels)
             if given != channels:
@@ -79,30 +80,17 @@ class ContextAwareConsistency(SemiSegmentor):
         self.new_negatives = min(new_negatives, num_negatives)
         self.bank = MemoryBank(num_negatives - self.new_negatives, channels) if num_negatives > new_negatives else None
 
-    @property
-    def last_head(self) -> nn.Module:
-        """nn.Module: The student's decode head, the last one of a cascade."""
-        head = self.student.decode_head
-        return head[-1] if isinstance(head, nn.ModuleList) else head
-
-    @property
-    def classifier(self) -> nn.Conv2d:
-        """nn.Conv2d: The last layer of that head."""
-        classifier = getattr(self.last_head, 'conv_seg', None)
-        if not isinstance(classifier, nn.Conv2d):
-            raise ValueError(
-                'ContextAwareConsistency needs the features before the classifier conv_seg, but '
-                f'{type(self.last_head).__name__} has none: take a decode head that has, such as DeepLabv3+ or PSPNet'
-            )
-        return classifier
-
     def loss_unlabeled(self, views: UnlabeledViews) -> dict[str, Tensor]:
         """Compute both directions of the loss (equations 6 and 8)."""
-        crops = torch.cat([views.crop1.image, views.crop2.image])
-        return self.loss_context(views, self.features_before_classifier(crops))
+        return self.loss_context(views, self.features(views))
+
+    def features(self, views: UnlabeledViews) -> Tensor:
+        """Give what the student's classifier sees, (2B, channels, H', W'), of the first and of the second crops."""
+        with test_outputs(self.student):
+            return features_before_classifier(self.student, torch.cat([views.crop1.image, views.crop2.image]))
 
     def loss_context(self, views: UnlabeledViews, feature: Tensor) -> dict[str, Tensor]:
-        """Compute that of features, (2B, channels, h, w), of the first and of the second crops."""
+        """Compute the loss of the :meth:`features` of the crops."""
         phi, label, confidence = self.embed(feature, views.crop1.image.shape[2:])
         images = len(views.crop1.image)
         (b, y, x), (_, v, u) = overlap_cells(views.crop1.data_samples, views.crop2.data_samples, self.stride)
@@ -126,7 +114,7 @@ class ContextAwareConsistency(SemiSegmentor):
         """Project the student's features, and classify them.
 
         Args:
-            feature (Tensor): (B, channels, H', W'), of :meth:`features_before_classifier`.
+            feature (Tensor): (B, channels, H', W'), see :meth:`features`.
             size (tuple[int, int]): Height and width of the images.
 
         Returns:
@@ -136,33 +124,11 @@ class ContextAwareConsistency(SemiSegmentor):
         Raises:
             ValueError: If the features have no cells of the stride.
         """
-        fits = size[0] % feature.shape[2] == size[1] % feature.shape[3] == 0
-        own_stride = size[1] // feature.shape[3]
-        if not fits or self.stride % own_stride or size[0] % self.stride or size[1] % self.stride:
-            raise ValueError(
-                f'ContextAwareConsistency: crops of {tuple(size)} pixels give features of '
-                f'{tuple(feature.shape[2:])}, which cannot be pooled to stride={self.stride}: take a crop_size that is '
-                "a multiple of the stride, and a stride that is a multiple of the network's own"
-            )
-        feature = F.avg_pool2d(feature, self.stride // own_stride)
+        feature = pool_to_stride(feature, size, self.stride)
         with torch.no_grad():
-            confidence, label = self.classifier(feature).float().softmax(dim=1).max(dim=1)
+            confidence, label = classifier(self.student)(feature).float().softmax(dim=1).max(dim=1)
         phi = feature if self.projector is None else self.projector(feature)
         return phi.permute(0, 2, 3, 1), label, confidence
-
-    def features_before_classifier(self, image: Tensor) -> Tensor:
-        """Catch what the student's classifier is given, before dropout, (B, channels, h, w)."""
-        caught = []
-        dropout = getattr(self.last_head, 'dropout', None)
-        before = [module for module in (dropout, self.classifier) if module is not None]
-        hooks = [module.register_forward_pre_hook(lambda _, args: caught.append(args[0])) for module in before]
-        try:
-            with test_outputs(self.student):
-                self.student(image, mode='tensor')
-        finally:
-            for hook in hooks:
-                hook.remove()
-        return next(feature for feature in caught if feature.shape[1] == self.classifier.in_channels)
 
     def cells(self, views: UnlabeledViews) -> tuple[Tensor, Tensor, Tensor]:
         """Tell of every cell of both crops what it shows.

@@ -41,6 +41,14 @@ def test_value_and_gradient_are_those_of_the_plain_sum(mode, temperature):
 
 
 @pytest.mark.parametrize('mode', MODES)
+def test_a_second_derivative_is_refused(mode):
+    student, teacher, mask = inputs()
+    (gradient,) = torch.autograd.grad(inter_pixel_loss(student, teacher, mask, mode), student, create_graph=True)
+    with pytest.raises(RuntimeError, match='cannot be differentiated twice'):
+        torch.autograd.grad(gradient.sum(), student)
+
+
+@pytest.mark.parametrize('mode', MODES)
 def test_equal_maps_cost_nothing_and_an_offset_of_a_class_none_to_kl(mode):
     student, _, mask = inputs()
     assert inter_pixel_loss(student, student, mask, mode).abs() < 1e-12

@@ -9,7 +9,7 @@ from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
-from mmseg_semi.models import UnlabeledViews
+from mmseg_semi.models import UnlabeledViews, features_before_classifier
 
 SIZE, STRIDE = 32, 8
 
@@ -55,7 +55,7 @@ def make_views(offsets=((0, 0), (8, 16)), flips=(None, 'horizontal'), size=SIZE,
 
 
 def embed(model, image):
-    return model.embed(model.features_before_classifier(image), image.shape[2:])
+    return model.embed(features_before_classifier(model.student, image), image.shape[2:])
 
 
 def gather(*batch):
