@@ -9,9 +9,24 @@ from types import SimpleNamespace
 
 import pytest
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS, init_default_scope
 
 from mmseg_semi.datasets.textured_scenes import CLASSES, generate_textured_scenes
+
+
+@HOOKS.register_module()
+class DyingHook(Hook):
+    """Note iterations, and kill the training in a folder of the name ``dies_in`` before its iteration 3."""
+
+    dies_in: str | None = None
+    iterations: list[tuple[str, int]] = []
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
+        name = Path(runner.work_dir).name
+        if DyingHook.dies_in == name and runner.iter == 3:
+            raise KeyboardInterrupt
+        DyingHook.iterations.append((name, runner.iter))
 
 
 def tiny_segmentor(norm_type: str = 'BN') -> dict:

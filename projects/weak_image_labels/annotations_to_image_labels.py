@@ -13,9 +13,8 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.utils import track_iter_progress
-from mmseg.registry import DATASETS
 
-import mmseg_semi  # noqa: F401
+from mmseg_semi.datasets import SemiDataset
 from mmseg_semi.datasets.checks import check_annotation, data_infos
 from mmseg_semi.datasets.conversion import errors_in_one_sentence
 
@@ -38,7 +37,8 @@ def main(args: argparse.Namespace) -> None:
         raise ValueError(f'--min-share {args.min_share} is not in [0, 1)')
     cfg = Config.fromfile(args.config)
     init_default_scope('mmseg')
-    dataset = DATASETS.build({**cfg.train_dataloader.dataset.labeled, 'ann_file': str(args.list.resolve())})
+    labeled = dict(cfg.train_dataloader.dataset.labeled, ann_file=str(args.list.resolve()))
+    dataset = SemiDataset(labeled).parts['labeled']
     classes, labels = dataset.metainfo['classes'], {}
     folder = Path(dataset.data_prefix['img_path'])
     for info in track_iter_progress(data_infos(dataset)):

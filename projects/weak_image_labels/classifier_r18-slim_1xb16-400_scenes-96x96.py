@@ -1,5 +1,5 @@
-# A multi-label classifier of mmpretrain for the embedded data, trained from scratch on a CPU. The script of this project
-# sets the dataset's files and the number of classes.
+# A multi-label classifier of mmpretrain for the embedded data, from scratch on a CPU. train.py sets the dataset's files
+# and the number of classes.
 default_scope = 'mmpretrain'
 model = dict(
     type='ImageClassifier',

@@ -1,5 +1,5 @@
-# A multi-label classifier of mmpretrain: ImageNet's ResNet-50, maps of stride 16, 5 passes over 10582 images. The script
-# of this project sets the dataset's files and the number of classes.
+# A multi-label classifier of mmpretrain: ImageNet's ResNet-50, maps of stride 16, 5 passes over 10582 images. train.py
+# sets the dataset's files and the number of classes.
 default_scope = 'mmpretrain'
 model = dict(
     type='ImageClassifier',

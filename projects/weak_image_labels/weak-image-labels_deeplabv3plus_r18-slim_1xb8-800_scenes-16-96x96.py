@@ -1,4 +1,7 @@
-_base_ = '../../configs/context_aware_consistency/context-aware-consistency_deeplabv3plus_r18-slim_1xb8-800_scenes-16-96x96.py'
+_base_ = (
+    '../../configs/context_aware_consistency/'
+    'context-aware-consistency_deeplabv3plus_r18-slim_1xb8-800_scenes-16-96x96.py'
+)
 custom_imports = dict(
     imports=['mmseg_semi', 'projects.weak_image_labels.weakly_labeled_consistency'], allow_failed_imports=False
 )

@@ -2,6 +2,7 @@ import torch
 from mmseg.registry import MODELS
 from torch import Tensor
 
+from mmseg_semi.datasets.conversion import IGNORED
 from mmseg_semi.models import ContextAwareConsistency, ExtraClassifier, UnlabeledViews
 from mmseg_semi.models.features import last_head
 
@@ -54,5 +55,6 @@ class WeaklyLabeledConsistency(ContextAwareConsistency):
                     'PseudoLabeledDataset and LoadUnlabeledImage(pseudo_label=True)'
                 )
             label = torch.cat([sample.pseudo_label.data for sample in view.data_samples])
-            losses.append(self.weak_loss(self.weak_classifier(own, label.shape[1:]), label))
+            logits = self.weak_classifier(own, label.shape[1:])
+            losses.append(self.weak_loss(logits, label, ignore_index=IGNORED))
         return {self.weak_loss.loss_name: sum(losses) / 2}

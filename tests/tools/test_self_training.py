@@ -1,31 +1,15 @@
 import os
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import binary
+from conftest import DyingHook, binary
 from mmengine.config import Config
-from mmengine.hooks import Hook
 from mmengine.runner import CheckpointLoader
 from mmseg.apis import inference_model, init_model
-from mmseg.registry import HOOKS
 from PIL import Image
 
 from mmseg_semi.engine.pseudo_labels import segment
-
-
-@HOOKS.register_module()
-class DyingHook(Hook):
-    """Kill the training in a folder of the name ``dies_in`` before its iteration 3."""
-
-    dies_in, iterations = None, []
-
-    def before_train_iter(self, runner, batch_idx, data_batch=None):
-        name = Path(runner.work_dir).name
-        if DyingHook.dies_in == name and runner.iter == 3:
-            raise KeyboardInterrupt
-        DyingHook.iterations.append((name, runner.iter))
 
 
 @pytest.fixture
