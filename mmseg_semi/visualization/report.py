@@ -19,7 +19,7 @@ from .panel import colorize
 from .runs import Method, Run, Spread
 
 WIDTH, HEIGHT = 300, 180
-LEFT, RIGHT, TOP, BOTTOM = 36, 14, 8, 22  # margins of a chart
+LEFT, RIGHT, TOP, BOTTOM = 42, 14, 8, 22  # margins of a chart
 MAX_POINTS = 150  # of a curve; more are averaged
 NO_CURVE = ('base_lr', 'data_time', 'epoch', 'grad_norm', 'iter', 'lr', 'memory', 'step', 'time')
 PICTURE_WIDTH = 320
@@ -147,7 +147,10 @@ def _headline(rows: Sequence[Row]) -> str:
         return ''
     score, gain = best.method.score, best.gain
     text = f'{best.method.name} has the highest mIoU, {_format_spread(score)}'
-    text += f', {_format_spread(gain, "+")} over supervised training on the same labels.' if gain else '.'
+    if gain:
+        text += f', {_format_spread(gain, "+")} over supervised training on the same labels'
+        text += f' ({_count(len(gain.values), "seed")})' if len(gain.values) < len(score.values) else ''
+    text += '.'
     if score.std is None:
         return f'{text} One seed shows no spread.'
     close = [
