@@ -81,7 +81,8 @@ def test_grad_cam_is_that_of_its_definition(run_tool, trained):
     coarse = found[4::8, 4::8]  # where cells have their centres
     correlation = np.corrcoef(coarse.ravel(), expected.detach().numpy().ravel())[0, 1]
     assert correlation > 0.98
-    assert found.min() >= 0 and found.max() == pytest.approx(1, abs=1e-3)
+    assert found.min() >= 0
+    assert found.max() == pytest.approx(1, abs=1e-3)
 
 
 @pytest.mark.parametrize(
