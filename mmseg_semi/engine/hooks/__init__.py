@@ -1,3 +1,4 @@
+from .compile_hook import CompileHook
 from .dataset_check_hook import DatasetCheckHook
 from .invalid_loss_hook import InvalidLossHook
 from .iter_seed_hook import IterSeedHook
@@ -7,6 +8,7 @@ from .safe_checkpoint_hook import AtomicLocalBackend, SafeCheckpointHook
 
 __all__ = [
     'AtomicLocalBackend',
+    'CompileHook',
     'DatasetCheckHook',
     'InvalidLossHook',
     'IterSeedHook',
