@@ -79,9 +79,10 @@ def _keys(checkpoint: str) -> set[str]:
 
 def prepare_submission(cfg: Config) -> None:
     """Test on the images of the config's ``submission``, which have no annotations, with its evaluator."""
-    cfg.test_dataloader.dataset.update(data_prefix=cfg.submission.data_prefix, ann_file='')
+    dataset = cfg.test_dataloader.dataset
+    dataset.data_prefix, dataset.ann_file = cfg.submission.data_prefix, ''
     cfg.test_evaluator = cfg.submission.evaluator
-    for pipeline in (cfg.test_dataloader.dataset.pipeline, cfg.get('tta_pipeline', [])):
+    for pipeline in (dataset.pipeline, cfg.get('tta_pipeline', [])):
         drop_annotations(pipeline)
 
 
