@@ -2,6 +2,7 @@
 
 import json
 import runpy
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -236,7 +237,7 @@ def work_dir(tiny_config, tmp_path) -> Callable[..., Path]:
         vis_data = folder / session / 'vis_data'
         vis_data.mkdir(parents=True)
         cfg.dump(vis_data / 'config.py')
-        cfg.dump(folder / f'{name.split("_")[0]}_net_data.py')
+        shutil.copy(vis_data / 'config.py', folder / f'{name.split("_")[0]}_net_data.py')
         lines = [dict(step=step, loss=1 / step, time=0.5) for step in range(min(teacher), max(teacher) + 1)]
         for step, value in teacher.items():
             lines.append({'step': step, 'mIoU': value, 'teacher/mIoU': value, 'student/mIoU': value - 1})
