@@ -145,11 +145,13 @@ def describe(job: Job, work_dir: Path, config: Path, memory: int) -> dict[str, A
     last = run.validations[-1]
     return dict(
         **job._asdict(),
-        miou_teacher=last['teacher/mIoU'],
-        miou_student=last['student/mIoU'],
-        iou=evaluate(run, work_dir / 'evaluation').iou,
+        miou_teacher=round(last['teacher/mIoU'], 2),
+        miou_student=round(last['student/mIoU'], 2),
+        iou={
+            name: round(iou, 2) for name, iou in evaluate(run, work_dir / 'evaluation').iou.items() if iou is not None
+        },
         curve=[
-            dict(iter=line['step'], teacher=line['teacher/mIoU'], student=line['student/mIoU'])
+            dict(iter=line['step'], teacher=round(line['teacher/mIoU'], 2), student=round(line['student/mIoU'], 2))
             for line in run.validations
         ],
         iterations=run.iterations,
@@ -191,7 +193,7 @@ def write_table(results: list[dict[str, Any]], path: Path) -> None:
             spread([r['miou_student'] for r in runs]),
             spread(gains, sign='+') if gains and method != 'supervised' else '',
             spread([r['iterations_per_second'] for r in runs]),
-            str(max(r['peak_memory_mib'] for r in runs)),
+            str(max(r['peak_memory_mib'] or 0 for r in runs) or ''),
         ]
         lines.append(f'| {" | ".join(cells)} |')
     path.write_text('\n'.join(lines) + '\n')

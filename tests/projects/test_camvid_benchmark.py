@@ -59,9 +59,7 @@ def test_a_grid_of_runs_ends_in_one_result_each_and_is_not_repeated(camvid, tmp_
     for result in results:
         assert [point['iter'] for point in result['curve']] == [2, 4]
         assert result['miou_teacher'] == result['curve'][-1]['teacher']
-        assert np.nanmean([x if x is not None else np.nan for x in result['iou'].values()]) == pytest.approx(
-            result['miou_teacher'], abs=0.01
-        )
+        assert np.mean(list(result['iou'].values())) == pytest.approx(result['miou_teacher'], abs=0.02)
         assert result['iterations'] == 4
         assert result['seconds'] > 0
         assert result['peak_memory_mib'] > 100
