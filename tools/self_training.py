@@ -36,14 +36,18 @@ from mmseg_semi.engine.pseudo_labels import (
     write_pseudo_labels,
 )
 
-HEADER = """# Made by tools/self_training.py: and pseudo labels of confidence {threshold} and more.
+HEADER = """# Made by tools/self_training.py: labels, and pseudo labels with a confidence of {threshold} and more.
 _base_ = './supervised.py'
 custom_imports = dict(imports={imports}, allow_failed_imports=False)
+pseudo_labels = '{{{{ fileDirname }}}}/2_pseudo_labels/'
 pseudo_labeled = dict(
-{dataset}
+    type='PseudoLabeledDataset',
+    data_prefix=dict(img_path={folder!r}, seg_map_path=pseudo_labels + 'annotations'),
+    ann_file=pseudo_labels + 'images.txt',
+    metainfo=dict(classes={classes}),
     pipeline=_base_.train_dataloader.dataset{path}.pipeline,
 )
-{pipeline}"""
+{from_zero}"""
 SEMI = """train_dataloader = dict(
     batch_size={batch_size},
     sampler=dict(batch_size={batch_size}, source_ratio=[1, 1]),
@@ -73,8 +77,8 @@ FROM_ZERO = """pseudo_labeled['pipeline'] = [
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='supervised config file')
-    parser.add_argument('--images', help="folder of unlabelled images; default: the config's own")
-    parser.add_argument('--list', help='list of images in that folder; default: all of them')
+    parser.add_argument('--images', metavar='FOLDER', help="folder of unlabelled images; default: the config's own")
+    parser.add_argument('--list', help="list of images; default: the config's, or all of FOLDER")
     parser.add_argument('--threshold', type=float, default=0.9, help='least confidence (default: %(default)s)')
     parser.add_argument('--checkpoint', help='trained network to start from, in place of stage 1')
     parser.add_argument('--work-dir', type=Path, help='default: work_dirs/self-training_CONFIG_NAME')
@@ -111,7 +115,7 @@ def write_once(path: Path, text: str) -> None:
     barrier()
 
 
-def compose(cfg: Config, pseudo_labeled: dict, num_pseudo_labeled: int, threshold: float) -> str:
+def compose(cfg: Config, folder: str, num_pseudo_labeled: int, threshold: float) -> str:
     """Write the config of stage 3.
 
     Raises:
@@ -126,8 +130,9 @@ def compose(cfg: Config, pseudo_labeled: dict, num_pseudo_labeled: int, threshol
         threshold=threshold,
         path=path,
         imports=[*dict.fromkeys([*([imports] if isinstance(imports, str) else imports), 'mmseg_semi'])],
-        dataset='\n'.join(f'    {key}={pformat(value, width=110)},' for key, value in pseudo_labeled.items()),
-        pipeline=FROM_ZERO if any('reduce_zero_label' in step for step in labeled.pipeline) else '',
+        folder=folder,
+        classes=pformat(tuple(dataset.metainfo['classes']), width=110, compact=True),
+        from_zero=FROM_ZERO if any('reduce_zero_label' in step for step in labeled.pipeline) else '',
         batch_size=2 * cfg.train_dataloader.batch_size,
         times=max(1, round(num_pseudo_labeled / len(dataset))),
         ignore_keys=sorted(dataset.metainfo),
@@ -157,13 +162,13 @@ def main(args: argparse.Namespace) -> None:
 
     checkpoint = args.checkpoint or train_to_end(cfg, work_dir / '1_supervised', args.launcher, args.amp)
     model = load_segmentor(cfg, checkpoint)
-    pseudo_labeled = write_pseudo_labels(
+    write_pseudo_labels(
         segment(model, args.threshold), folder, names, work_dir / '2_pseudo_labels', model.dataset_meta,
         record=dict(threshold=args.threshold, checkpoint=fingerprint_file(checkpoint)),
     )  # fmt: skip
     del model
     config = work_dir / 'self_training.py'
-    write_once(config, compose(cfg, pseudo_labeled, len(names), args.threshold))
+    write_once(config, compose(cfg, folder, len(names), args.threshold))
     checkpoint = train_to_end(Config.fromfile(config), work_dir / '3_self_training', args.launcher, args.amp)
     print(f'Trained: {config}, {checkpoint}')
     leave_together()

@@ -33,7 +33,7 @@ def find_unlabeled(
     Args:
         cfg (Config): Its ``unlabeled``, as ours have it, is taken where no folder is given.
         folder (str, optional): Folder of images.
-        ann_file (str, optional): List of images in that folder; all of them otherwise.
+        ann_file (str, optional): List of images in the folder, in place of the config's or of all images.
         labeled (dict, optional): Config of a dataset whose images are left out.
 
     Returns:
@@ -44,12 +44,14 @@ def find_unlabeled(
         ValueError: If there is no image, or an image cannot be read.
     """
     if folder is not None:
-        source = dict(data_prefix=dict(img_path=folder), ann_file=osp.abspath(ann_file) if ann_file else '')
+        source = dict(data_prefix=dict(img_path=folder))
     elif 'unlabeled' in cfg:
         keys = ('data_root', 'data_prefix', 'ann_file', 'img_suffix')
         source = {key: cfg.unlabeled[key] for key in keys if key in cfg.unlabeled}
     else:
         raise ValueError('the config names no unlabelled images: give their folder, and a list if not all are meant')
+    if ann_file is not None:
+        source['ann_file'] = osp.abspath(ann_file)
     images = UnlabeledDataset(**source, lazy_init=True)
     paths = [info['img_path'] for info in images.load_data_list()]
     if labeled is not None:
@@ -119,7 +121,7 @@ def write_pseudo_labels(
     classes: dict,
     record: dict,
     num_shown: int = 6,
-) -> dict:
+) -> None:
     """Write the pseudo labels of images, those that are not there yet; the processes of a launcher share the work.
 
     ``out_dir`` then has ``annotations/`` with a PNG for each image, the list ``images.txt``, the picture
@@ -134,24 +136,19 @@ def write_pseudo_labels(
         record (dict): What the pseudo labels depend on, to be written as JSON. Others are not mixed with these.
         num_shown (int): Rows of the picture, at most. Defaults to 6.
 
-    Returns:
-        dict: Config of the :class:`PseudoLabeledDataset`, without a pipeline.
-
     Raises:
         ValueError: If an image cannot be read, or the folder has other pseudo labels.
     """
-    dataset = dict(
-        type='PseudoLabeledDataset',
-        data_prefix=dict(img_path=folder, seg_map_path=str(out_dir.resolve() / 'annotations')),
-        ann_file=str(out_dir.resolve() / 'images.txt'),
-        metainfo=dict(classes=tuple(classes['classes'])),
-    )
     rank, world_size = get_dist_info()
     if is_main_process():
         _begin(out_dir, record)
         write_names(out_dir / 'images.txt', names)
     barrier()
-    images = PseudoLabeledDataset(**{key: value for key, value in dataset.items() if key != 'type'})
+    images = PseudoLabeledDataset(
+        data_prefix=dict(img_path=folder, seg_map_path=str(out_dir / 'annotations')),
+        ann_file=str(out_dir / 'images.txt'),
+        metainfo=dict(classes=tuple(classes['classes'])),
+    )
     if is_main_process():
         check_unlabeled(images)
 
@@ -169,7 +166,6 @@ def write_pseudo_labels(
             image, (label, confidence) = tasks[number][0], predict(tasks[number][0])
             rows.append([cv2.imread(image)[..., ::-1], colorize(label, palette), heat(confidence)])
         save_image(panel(rows, ['image', 'pseudo label', 'confidence'], max_width=400), picture)
-    return dataset
 
 
 def check_threshold(threshold: float) -> None:
