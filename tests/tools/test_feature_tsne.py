@@ -1,4 +1,6 @@
 import re
+import runpy
+from pathlib import Path
 
 import pytest
 import torch
@@ -46,9 +48,6 @@ def test_a_network_blind_to_context_has_a_cosine_of_one_and_no_flips_and_another
 
 
 def test_the_numbers_are_those_of_all_pairs_one_by_one(run_tool, trained):
-    import runpy
-    from pathlib import Path
-
     tool = runpy.run_path(str(Path(__file__).parents[2] / 'tools' / TOOL))
     generator = torch.Generator().manual_seed(0)
     feature = torch.randn(2, 12, 5, generator=generator, dtype=torch.float64)

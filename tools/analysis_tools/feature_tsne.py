@@ -148,11 +148,12 @@ def measure(cells: Cells) -> dict[str, float]:
 
 def embed(cells: Cells, chosen: Tensor, perplexity: float, seed: int) -> np.ndarray:
     """Map the features of some cells, in both crops together, to the plane, (2, n, 2)."""
-    feature = cells.feature[:, chosen].flatten(0, 1).numpy()
-    # Of features that are all the same, as a collapsed network gives, scikit-learn's PCA would make NaN, and crash.
-    init = 'pca' if np.ptp(feature, axis=0).any() else 'random'
-    tsne = TSNE(metric='cosine', init=init, perplexity=min(perplexity, (len(feature) - 1) / 3), random_state=seed)
-    return tsne.fit_transform(feature).reshape(2, -1, 2)
+    feature = cells.feature[:, chosen].flatten(0, 1)
+    # All features alike, as of a collapsed network, have no principal components.
+    init = 'pca' if (feature != feature[0]).any() else 'random'
+    perplexity = min(perplexity, (len(feature) - 1) / 3)
+    tsne = TSNE(metric='cosine', init=init, perplexity=perplexity, random_state=seed)
+    return tsne.fit_transform(feature.numpy()).reshape(2, -1, 2)
 
 
 def draw(samples: list[dict], maps: dict[str, np.ndarray], label: np.ndarray, metainfo: dict) -> np.ndarray:
