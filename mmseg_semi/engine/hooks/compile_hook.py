@@ -25,6 +25,7 @@ class CompileHook(Hook):
 
     def __init__(self, **options) -> None:
         self.options = options
+        self._compiled = []
 
     def before_train(self, runner) -> None:
         """Compile; it happens at the first call of each shape and mode."""
