@@ -258,6 +258,7 @@ def run_tool(monkeypatch, capfd) -> Callable:
     def run(name: str, *args) -> SimpleNamespace:
         path = str(Path(__file__).parents[1] / 'tools' / name)
         monkeypatch.setattr(sys, 'argv', [path, *map(str, args)])
+        monkeypatch.syspath_prepend(str(Path(path).parent))
         code, message = 0, ''
         try:
             runpy.run_path(path, run_name='__main__')

@@ -175,7 +175,9 @@ def draw(samples: list[dict], maps: dict[str, np.ndarray], label: np.ndarray, me
     for axis, (image, sample, (name, marker, color)) in zip(axes[:, 0], crops, strict=True):
         axis.imshow(image.numpy()[::-1].transpose(1, 2, 0))
         top, left, bottom, right = sample.overlap
-        axis.add_patch(Rectangle((left - 0.5, top - 0.5), right - left, bottom - top, fill=False, ec='yellow', lw=3))
+        axis.add_patch(
+            Rectangle((left - 0.5, top - 0.5), right - left, bottom - top, fill=False, ec='yellow', lw=3, clip_on=False)
+        )
         axis.set_title(f'context {name} ({marker})', color=color)
     for column, (title, places) in enumerate(maps.items(), start=1):
         by_class, by_context = axes[:, column]

@@ -261,3 +261,19 @@ def test_a_view_has_its_own_region():
     assert isinstance(views.weak, View)
     target = Target(torch.randn(4, 8, *SIZE), views.weak.valid, views.weak.region)
     assert torch.equal(cutmix(inputs['strong2'], target, views.strong2.region)[1].region, views.strong2.region[:2])
+
+
+@pytest.mark.parametrize('method', ['CutMixMeanTeacher', 'FixMatch', 'UniMatch'])
+def test_with_channels_last_losses_and_gradients_stay_the_same(method):
+    results, weights = [], build(method, without_dropout()).state_dict()
+    for channels_last in (False, True):
+        model = build(method, without_dropout(), channels_last=channels_last)
+        model.load_state_dict(weights)
+        torch.manual_seed(0)
+        losses = model.loss(*make_batch())
+        model.parse_losses(losses)[0].backward()
+        results.append((losses, {name: p.grad for name, p in model.named_parameters()}))
+    torch.testing.assert_close(*results)
+    for network in (model.student, model.teacher):
+        feature = network.extract_feat(torch.randn(2, 3, 32, 32, dtype=torch.float64))[-1]
+        assert feature.is_contiguous(memory_format=torch.channels_last)
