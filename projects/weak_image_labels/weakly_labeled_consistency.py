@@ -54,7 +54,7 @@ class WeaklyLabeledConsistency(ContextAwareConsistency):
                     'WeaklyLabeledConsistency: unlabelled images come without pseudo labels: use a '
                     'PseudoLabeledDataset and LoadUnlabeledImage(pseudo_label=True)'
                 )
-            label = torch.cat([sample.pseudo_label.data for sample in view.data_samples])
+            label = torch.cat([sample.pseudo_label.data for sample in view.data_samples]).long()
             logits = self.weak_classifier(own, label.shape[1:])
             losses.append(self.weak_loss(logits, label, ignore_index=IGNORED))
         return {self.weak_loss.loss_name: sum(losses) / 2}

@@ -33,7 +33,8 @@ def camvid(tmp_path_factory):
 def benchmark(camvid, out, *arguments, iterations=4):
     options = [
         'model.segmentor.backbone.init_cfg=None', f'train_cfg.max_iters={iterations}', 'train_cfg.val_interval=2',
-        'default_hooks.checkpoint.interval=2', 'train_dataloader.num_workers=0', 'val_dataloader.num_workers=0',
+        'default_hooks.checkpoint.interval=2', 'default_hooks.logger.interval=1',
+        'train_dataloader.num_workers=0', 'val_dataloader.num_workers=0',
         'train_dataloader.persistent_workers=False', 'val_dataloader.persistent_workers=False',
         'train_dataloader.batch_size=2', 'train_dataloader.sampler.batch_size=2',
     ]  # fmt: skip

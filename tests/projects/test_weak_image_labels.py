@@ -20,6 +20,7 @@ from PIL import Image
 
 from mmseg_semi.datasets.textured_scenes import CLASSES
 from mmseg_semi.models import UnlabeledViews
+from mmseg_semi.models.features import classifier, features_before_classifier
 
 ROOT = Path(__file__).parents[2]
 PROJECT = ROOT / 'projects/weak_image_labels'
@@ -101,7 +102,7 @@ def weak_views():
     inputs, samples = {}, {}
     for name, flip in (('crop1', None), ('crop2', 'horizontal')):
         inputs[name] = torch.randn(2, 3, 32, 32, dtype=torch.float64)
-        label = torch.randint(8, (2, 1, 32, 32))
+        label = torch.randint(8, (2, 1, 32, 32), dtype=torch.uint8)
         label[label == 5] = 255
         samples[name] = [
             SegDataSample(
@@ -134,12 +135,12 @@ def test_the_loss_is_equation_11_and_adds_to_that_of_context_as_in_equation_10()
     torch.manual_seed(5)
     losses = model.loss_unlabeled(views)
     terms = []
-    feature = model.features_before_classifier(torch.cat([views.crop1.image, views.crop2.image]))
+    feature = features_before_classifier(model.student, torch.cat([views.crop1.image, views.crop2.image]))
     for view, own in ((views.crop1, feature[:2]), (views.crop2, feature[2:])):
         weight, bias = model.weak_classifier.conv_seg.weight[:, :, 0, 0], model.weak_classifier.conv_seg.bias
         logits = torch.einsum('kc,bchw->bkhw', weight, own) + bias[:, None, None]
         prob = F.interpolate(logits, (32, 32), mode='bilinear', align_corners=False).softmax(dim=1)
-        label = torch.cat([sample.pseudo_label.data for sample in view.data_samples])
+        label = torch.cat([sample.pseudo_label.data for sample in view.data_samples]).long()
         picked = prob.gather(1, label.where(label != 255, 0)[:, None])[:, 0]
         terms.append(-picked.log()[label != 255].mean())
     torch.testing.assert_close(losses['loss_weak'], 0.4 * 0.5 * (terms[0] + terms[1]))
@@ -156,7 +157,7 @@ def test_coarse_labels_change_the_features_and_the_extra_classifier_but_not_the_
     model.loss_unlabeled(weak_views())['loss_weak'].backward()
     assert model.weak_classifier.conv_seg.weight.grad.any()
     assert model.student.backbone.stem[0].weight.grad.any()
-    assert model.classifier.weight.grad is None
+    assert classifier(model.student).weight.grad is None
 
 
 def test_views_without_pseudo_labels_are_refused():
