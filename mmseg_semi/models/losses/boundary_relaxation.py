@@ -97,17 +97,25 @@ class BoundaryRelaxedCrossEntropyLoss(nn.Module):
     """:func:`boundary_relaxed_cross_entropy` as the ``loss_decode`` of a decode head.
 
     Args:
-        window_size (int): Side of the window around a pixel whose classes are all right for it, odd. Defaults to 3.
+        window_size (int): Side of the window around a pixel whose classes are all right for it, odd; 1 gives plain
+            cross entropy. Defaults to 3.
+        class_weight (list[float], optional): Factor on the pixels of each class, by their own label. The mean is then
+            the weighted one, as PyTorch's. Defaults to 1 for each class.
         loss_weight (float): Factor on the loss. Defaults to 1.0.
         loss_name (str): Name of the loss in the log. It enters the total if it contains ``loss``. Defaults to
             ``'loss_boundary_relaxed_ce'``.
     """
 
     def __init__(
-        self, window_size: int = 3, loss_weight: float = 1.0, loss_name: str = 'loss_boundary_relaxed_ce'
+        self,
+        window_size: int = 3,
+        class_weight: list[float] | None = None,
+        loss_weight: float = 1.0,
+        loss_name: str = 'loss_boundary_relaxed_ce',
     ) -> None:
         super().__init__()
         self.window_size = window_size
+        self.class_weight = class_weight
         self.loss_weight = loss_weight
         self.loss_name = loss_name
 
@@ -125,7 +133,7 @@ class BoundaryRelaxedCrossEntropyLoss(nn.Module):
             cls_score (Tensor): (B, C, H, W) logits.
             label (Tensor): (B, H, W) integer, in [0, C) or ``ignore_index``.
             weight (Tensor, optional): (B, H, W) factor on each pixel. The mean stays that over the pixels whose label
-                is not ignored.
+                is not ignored, or over their class weights.
             reduction_override (str, optional): ``'mean'``, ``'sum'`` or ``'none'``. Defaults to ``'mean'``.
             ignore_index (int): The label of pixels without one. Defaults to 255.
 
@@ -133,7 +141,8 @@ class BoundaryRelaxedCrossEntropyLoss(nn.Module):
             Tensor: A scalar, or (B, H, W) with ``'none'``.
 
         Raises:
-            ValueError: If the head has one output channel, or if an argument does not fit.
+            ValueError: If the head has one output channel, if there is not one class weight for each, or if an argument
+                does not fit.
         """
         if reduction_override not in (None, 'mean', 'sum', 'none'):
             raise ValueError(f"'reduction_override' must be 'mean', 'sum' or 'none', but is {reduction_override!r}")
@@ -143,10 +152,19 @@ class BoundaryRelaxedCrossEntropyLoss(nn.Module):
                 'over classes to relax: set out_channels=2 for a binary task'
             )
         loss = self.loss_weight * _pixel_losses(cls_score, label, self.window_size, ignore_index)
+        counted = (label != ignore_index).to(loss.dtype)
+        if self.class_weight is not None:
+            if len(self.class_weight) != cls_score.shape[1]:
+                raise ValueError(
+                    f"'class_weight' has {len(self.class_weight)} entries, 'cls_score' of shape "
+                    f'{tuple(cls_score.shape)} has {cls_score.shape[1]} classes: give one for each'
+                )
+            counted = counted * loss.new_tensor(self.class_weight)[label.where(label != ignore_index, 0).long()]
+            loss = loss * counted
         if weight is not None:
             check_tensor('weight', weight, 'floating', tuple(label.shape))
             loss = loss * weight
         if reduction_override == 'none':
             return loss
         total = loss.sum()
-        return total if reduction_override == 'sum' else total / (label != ignore_index).sum().clamp(min=1)
+        return total if reduction_override == 'sum' else total / counted.sum().clamp(min=torch.finfo(loss.dtype).tiny)

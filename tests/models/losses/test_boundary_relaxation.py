@@ -129,6 +129,26 @@ def test_the_module_weighs_pixels_and_keeps_the_mean_over_labelled_ones():
         module(logits, label, reduction_override='median')
 
 
+@pytest.mark.parametrize('window_size', [1, 3])
+def test_class_weights_are_those_of_the_pixels_own_labels(window_size):
+    logits, label = torch.randn(2, 5, 9, 11, dtype=torch.float64), labels()
+    options = dict(type='BoundaryRelaxedCrossEntropyLoss', window_size=window_size)
+    class_weight = [0.5, 2.0, 0.0, 1.0, 4.0]
+    module = MODELS.build(dict(**options, class_weight=class_weight))
+    loss = module(logits, label)
+    if window_size == 1:
+        torch.testing.assert_close(
+            loss, F.cross_entropy(logits, label, logits.new_tensor(class_weight), ignore_index=255)
+        )
+    pixel = MODELS.build(options)(logits, label, reduction_override='none')
+    factor = torch.tensor([*class_weight, *[0.0] * 251], dtype=torch.float64)[label]
+    torch.testing.assert_close(loss, (factor * pixel).sum() / factor.sum())
+    assert module(logits, label.to(torch.uint8)) == loss
+    assert module(logits, torch.full_like(label, 255)) == 0
+    with pytest.raises(ValueError, match=r"'class_weight' has 2 entries.* 5 classes"):
+        MODELS.build(dict(**options, class_weight=[1.0, 2.0]))(logits, label)
+
+
 def decode_head(**kwargs):
     settings = dict(in_channels=8, channels=8, num_classes=5, num_convs=1, norm_cfg=dict(type='BN'))
     settings['loss_decode'] = dict(type='BoundaryRelaxedCrossEntropyLoss', window_size=3)
