@@ -45,6 +45,42 @@ def test_outdated_checkpoints_go_only_after_the_new_one_is_there(tiny_config, tm
     assert not list(work_dir.glob('*.tmp'))
 
 
+def test_nothing_is_removed_before_there_are_as_many_as_asked_for(tiny_config, tmp_path):
+    cfg = tiny_config(max_iters=5)
+    cfg.default_hooks.checkpoint.update(interval=1, max_keep_ckpts=4, save_best=None)
+    cfg.visualizer.name = 'kept'
+    kept = []
+
+    class Watch(Hook):
+        priority = 'LOWEST'
+
+        def after_train_iter(self, runner, *args, **kwargs):
+            kept.append(sorted(int(p.stem[5:]) for p in (tmp_path / 'work').glob('iter_*.pth')))
+
+    runner = Runner.from_cfg(cfg)
+    runner.register_hook(Watch())
+    runner.train()
+    assert kept == [[1], [1, 2], [1, 2, 3], [1, 2, 3, 4], [2, 3, 4, 5]]
+
+
+def test_a_run_that_goes_on_from_a_copied_checkpoint_removes_nothing_where_it_came_from(tiny_config, tmp_path):
+    cfg = tiny_config(max_iters=2)
+    cfg.default_hooks.checkpoint.update(interval=2, save_best='mIoU')
+    cfg.visualizer.name = 'origin'
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    origin = {p.name for p in (tmp_path / 'work').glob('*.pth')}
+    best = runner.message_hub.get_info('best_ckpt')
+    cfg.work_dir, cfg.visualizer.name = str(tmp_path / 'other'), 'other'
+    cfg.train_cfg.max_iters = 4
+    runner = Runner.from_cfg(cfg)
+    runner.resume(str(tmp_path / 'work/iter_2.pth'))
+    runner.message_hub.update_info('best_score', -1.0)
+    runner.train()
+    assert runner.message_hub.get_info('best_ckpt') != best
+    assert {p.name for p in (tmp_path / 'work').glob('*.pth')} == origin
+
+
 @pytest.mark.parametrize('name', ['interval', 'save_begin', 'val_interval'])
 def test_a_checkpoint_amid_accumulated_gradients_is_refused_before_the_first_iteration(tiny_config, name):
     cfg = tiny_config(max_iters=4)

@@ -48,7 +48,8 @@ class SafeCheckpointHook(CheckpointHook):
     """mmengine's ``CheckpointHook``, after which some checkpoint that resumes is left at any moment.
 
     A checkpoint is written whole or not at all, ``last_checkpoint`` names it once it is there, and only then are
-    outdated ones removed. Arguments are those of ``CheckpointHook``.
+    outdated ones removed; those of another work dir never are, which a checkpoint that was copied from there names.
+    Arguments are those of ``CheckpointHook``.
 
     Raises:
         ValueError: If a checkpoint would be saved while accumulated gradients wait for their step, which are in none.
@@ -80,7 +81,7 @@ class SafeCheckpointHook(CheckpointHook):
     @contextmanager
     def _removing_last(self) -> Iterator[None]:
         backend, outdated = self.file_backend, []
-        self.file_backend = _Deferred(backend, outdated)
+        self.file_backend = _Deferred(backend, self.out_dir, outdated)
         try:
             yield
         finally:
@@ -95,7 +96,7 @@ class SafeCheckpointHook(CheckpointHook):
     def _save_checkpoint_with_step(self, runner, step: int, meta: dict) -> None:
         outdated = []
         if self.max_keep_ckpts > 0 and step not in self.keep_ckpt_ids:
-            outdated = list(self.keep_ckpt_ids)[: len(self.keep_ckpt_ids) + 1 - self.max_keep_ckpts]
+            outdated = list(self.keep_ckpt_ids)[: max(0, len(self.keep_ckpt_ids) + 1 - self.max_keep_ckpts)]
             # The checkpoint lists the outdated ones too, so that a resumed run removes what a killed one could not.
             runner.message_hub.update_info('keep_ckpt_ids', [*self.keep_ckpt_ids, step])
             self.keep_ckpt_ids.append(step)
@@ -121,10 +122,13 @@ class SafeCheckpointHook(CheckpointHook):
 
 
 class _Deferred:
-    """A file backend that notes what to remove."""
+    """A file backend that knows the files of one folder alone, and notes what to remove."""
 
-    def __init__(self, backend, outdated: list[str]) -> None:
-        self._backend, self._outdated = backend, outdated
+    def __init__(self, backend, folder: str, outdated: list[str]) -> None:
+        self._backend, self._folder, self._outdated = backend, folder.rstrip('/'), outdated
+
+    def isfile(self, path: str) -> bool:
+        return osp.dirname(path) == self._folder and self._backend.isfile(path)
 
     def remove(self, path: str) -> None:
         self._outdated.append(path)
