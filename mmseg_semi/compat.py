@@ -2,13 +2,11 @@
 
 from importlib import import_module
 
-from mmengine.utils import digit_version
-
 _INSTALL = 'pip install "mmseg-semi[onedl]"'
 # module: (lowest version that works, first one that does not)
 _SUPPORTED = {
-    'torch': ('2.0.0', '3.0.0'),
     'mmengine': ('0.10.0', '1.0.0'),
+    'torch': ('2.2.0', '3.0.0'),
     'mmcv': ('2.0.0rc4', '3.0.0'),
     'mmseg': ('1.2.0', '2.0.0'),
 }
@@ -23,7 +21,11 @@ def check_versions() -> None:
     for name, (lowest, limit) in _SUPPORTED.items():
         try:
             version = import_module(name).__version__
-        except ImportError as error:
+            from mmengine.utils import digit_version
+
+            if name == 'mmseg':
+                import_module('mmseg.datasets')  # of which one line of packages needs mmpretrain
+        except (ImportError, AssertionError) as error:  # mmseg and mmpretrain assert that they fit mmcv
             raise ImportError(f'mmseg_semi cannot import {name} ({error}); install it with {_INSTALL}') from error
         if not digit_version(lowest) <= digit_version(version) < digit_version(limit):
             raise ImportError(

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import mmcv
 import pytest
 import torch
@@ -17,6 +20,17 @@ def test_an_unsupported_version_is_refused_with_what_to_install(monkeypatch, ver
     message = rf'needs mmcv >= .*, but {version} is installed; install a supported version with pip install "mmseg-semi'
     with pytest.raises(ImportError, match=message):
         check_versions()
+
+
+@pytest.mark.parametrize(
+    ('before', 'named'),
+    [("import sys; sys.modules['mmengine'] = None", 'mmengine'), ("import mmcv; mmcv.__version__ = '2.9.0'", 'mmseg')],
+    ids=['no mmengine', 'mmcv too new for mmseg'],
+)
+def test_what_cannot_be_imported_is_named_with_what_to_install(before, named):
+    done = subprocess.run([sys.executable, '-c', f'{before}; import mmseg_semi'], capture_output=True, text=True)
+    assert f'ImportError: mmseg_semi cannot import {named} (' in done.stderr
+    assert done.stderr.rstrip().endswith('install it with pip install "mmseg-semi[onedl]"')
 
 
 def test_configs_of_mmseg_can_be_inherited(tmp_path):

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Lint and test: bash tools/run_tests.sh [--no-venv] [pytest arguments]
-# shellcheck disable=SC1091
+# shellcheck disable=SC1091,SC2034
+EXTRAS=onedl,analysis,tests
 source "$(dirname "$0")/setup_env.sh"
 
 ruff check .

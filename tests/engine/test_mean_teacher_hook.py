@@ -33,11 +33,13 @@ def test_a_momentum_of_0_1_keeps_0_9_of_the_teacher_and_of_its_batch_statistics(
         torch.testing.assert_close(value, expected)
 
 
-def test_with_warm_up_the_teacher_is_the_mean_of_all_students_so_far():
+@pytest.mark.parametrize('accumulative_counts', [1, 3])
+def test_with_warm_up_the_teacher_is_the_mean_of_all_students_so_far(accumulative_counts):
     hook = MeanTeacherHook(momentum=0.01, warmup=True)
     runner, _ = start(hook)
+    runner.optim_wrapper._accumulative_counts = accumulative_counts
     seen = []
-    for runner.iter in range(4):
+    for runner.iter in range(accumulative_counts - 1, 4 * accumulative_counts, accumulative_counts):
         nn.init.normal_(runner.model.student[0].weight)
         seen.append(runner.model.student[0].weight.detach().clone())
         hook.after_train_iter(runner, runner.iter)

@@ -1,3 +1,5 @@
+import math
+
 import torch
 from mmengine.dist import all_reduce_params
 from mmengine.hooks import Hook
@@ -17,7 +19,7 @@ class MeanTeacherHook(Hook):
     Args:
         momentum (float): In mmengine's sense: 0.001 keeps 0.999 of the teacher, in (0, 1].
         warmup (bool): Whether the teacher is a plain average of all students so far until ``momentum`` is the larger:
-            step t then uses max(momentum, 1 / (t + 1)).
+            the t-th optimizer step then uses max(momentum, 1 / t).
 
     Raises:
         ValueError: If ``momentum`` is out of range, or the model has no student and teacher of the same shape.
@@ -53,7 +55,10 @@ class MeanTeacherHook(Hook):
         all_reduce_params(self._buffers, op='mean')
         if not runner.optim_wrapper.should_update():
             return
-        momentum = max(self.momentum, 1 / (runner.iter + 1)) if self.warmup else self.momentum
+        momentum = self.momentum
+        if self.warmup:
+            steps = math.ceil((runner.iter + 1) / getattr(runner.optim_wrapper, '_accumulative_counts', 1))
+            momentum = max(momentum, 1 / steps)
         teacher, student = self._averaged
         torch._foreach_lerp_(teacher, student, momentum)
         for target, source in self._copied:
