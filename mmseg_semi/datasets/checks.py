@@ -9,7 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from mmseg.datasets import BaseSegDataset
 from mmseg.datasets.transforms import LoadAnnotations
-from PIL import Image
+from PIL import ExifTags, Image
+
+from .transforms import LoadUnlabeledImage
 
 # How a complete file ends.
 _ENDINGS = {'JPEG': b'\xff\xd9', 'PNG': b'IEND\xaeB`\x82'}
@@ -26,15 +28,16 @@ class DataError(ValueError):
         return self.args[1]
 
 
-def check_image(path: str, whole: bool = False) -> tuple[int, int]:
+def check_image(path: str, whole: bool = False, what: str = 'image') -> tuple[int, int]:
     """Make sure that an image is there and complete, without decoding it where its last bytes tell.
 
     Args:
         path (str): File.
         whole (bool): Whether to decode it nevertheless.
+        what (str): What the file is, in a word.
 
     Returns:
-        tuple[int, int]: Height and width.
+        tuple[int, int]: Height and width that it is loaded with, upright as its EXIF data say.
 
     Raises:
         DataError: If the file is missing, unreadable or truncated.
@@ -44,13 +47,18 @@ def check_image(path: str, whole: bool = False) -> tuple[int, int]:
             file.seek(-min(8, Path(path).stat().st_size), 2)
             if whole or not file.read().endswith(_ENDINGS.get(image.format, b'')) or image.format not in _ENDINGS:
                 image.load()
-            return image.height, image.width
+            turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+            return (image.width, image.height) if turned else (image.height, image.width)
     except FileNotFoundError:
-        message = f'image not found: {path}. Correct the list or the data_prefix that names it'
-        raise DataError('missing', message) from None
+        raise not_found(path, what) from None
     except (OSError, SyntaxError) as error:
-        message = f'unreadable image {path}: {error}. Replace the file or take it off the list'
+        message = f'unreadable {what} {path}: {error}. Replace the file or take it off the list'
         raise DataError('unreadable', message) from error
+
+
+def not_found(path: str, what: str) -> DataError:
+    """Say that a file is missing; ``what`` it is, in a word."""
+    return DataError('missing', f'{what} not found: {path}. Correct the list or the data_prefix that names it')
 
 
 def check_annotation(info: dict, num_classes: int) -> np.ndarray:
@@ -66,14 +74,11 @@ def check_annotation(info: dict, num_classes: int) -> np.ndarray:
     Raises:
         DataError: If the annotation is missing, unreadable, of another size or has another id.
     """
-    path = info['seg_map_path']
-    size, image_size = check_image(path), check_image(info['img_path'])
-    if size != image_size:
-        raise DataError(
-            'mismatched',
-            f'{info["img_path"]} has height and width {image_size}, but its annotation {path} has {size}: '
-            'both must show the same pixels',
-        )
+    path = info.get('seg_map_path')
+    if path is None:
+        raise DataError('missing', f'{info["img_path"]} has no annotation: its dataset needs data_prefix.seg_map_path')
+    check_image(path, what='annotation')
+    size = check_image(info['img_path'])
     try:
         label = LoadAnnotations().transform({**info, 'seg_fields': []})['gt_seg_map']
     except (OSError, SyntaxError) as error:
@@ -81,6 +86,12 @@ def check_annotation(info: dict, num_classes: int) -> np.ndarray:
     if label.ndim != 2:
         raise DataError(
             'mismatched', f'annotation {path} has shape {label.shape}: it must be an image of class ids, one channel'
+        )
+    if label.shape != size:
+        raise DataError(
+            'mismatched',
+            f'{info["img_path"]} has height and width {size}, but its annotation {path} has {label.shape}: '
+            'both must show the same pixels',
         )
     wrong = np.unique(label[(label >= num_classes) & (label != 255)])
     if wrong.size:
@@ -149,6 +160,12 @@ def check_unlabeled(dataset: BaseSegDataset) -> None:
     """
     with ThreadPoolExecutor() as pool:
         list(pool.map(check_image, [info['img_path'] for info in data_infos(dataset)]))
+
+
+def reads_annotations(unlabeled: BaseSegDataset) -> bool:
+    """Whether the pipeline of unlabelled images reads annotations, to diagnose with or as pseudo labels."""
+    steps = unlabeled.pipeline.transforms
+    return any(isinstance(step, LoadUnlabeledImage) and step.annotation is not None for step in steps)
 
 
 def check_disjoint(labeled: BaseSegDataset, val: BaseSegDataset) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from mmengine.dist import barrier, is_main_process
 from mmseg.datasets import BaseSegDataset
 
-from .checks import check_annotation, data_infos
+from .checks import check_annotation, data_infos, not_found
 from .conversion import track
 
 
@@ -167,7 +167,10 @@ def _read(info: dict, num_classes: int, tile: int) -> np.ndarray:
 
 def _fingerprint(infos: Sequence[dict], num_classes: int, tile: int) -> str:
     """Name the centroids after all that they depend on."""
-    files = [(os.path.abspath(info['seg_map_path']), os.stat(info['seg_map_path'])) for info in infos]
+    try:
+        files = [(os.path.abspath(info['seg_map_path']), os.stat(info['seg_map_path'])) for info in infos]
+    except FileNotFoundError as error:
+        raise not_found(error.filename, 'annotation') from None
     state = [(path, stat.st_size, stat.st_mtime_ns) for path, stat in files]
     # One dataset maps all its labels alike.
     kinds = (num_classes, tile, sorted((infos[0]['label_map'] or {}).items()), infos[0]['reduce_zero_label'])

@@ -50,17 +50,18 @@ class SemiDataset:
         for name, part in parts.items():
             if part is None:
                 continue
-            # Built lazily: mmengine cannot serialise an empty list, and would say so in terms of arrays.
-            dataset = DATASETS.build({**part, 'lazy_init': True}) if isinstance(part, dict) else part
-            if not dataset.load_data_list():
-                raise _no_image(name, dataset)
-            dataset.full_init()
+            what = f'the {name} part of SemiDataset'
+            dataset = load_dataset(part, what)
             _check_photometric(name, dataset)
-            _keep(name, dataset, lambda path, dataset=dataset: not _is_comment(path, dataset))
+            _keep(what, dataset, lambda path, dataset=dataset: not is_comment(path, dataset))
             self.parts[name] = dataset
         if 'unlabeled' in self.parts and not labeled_as_unlabeled:
             seen = {osp.realpath(path) for path in _paths(self.parts['labeled'])}
-            _keep('unlabeled', self.parts['unlabeled'], lambda path: osp.realpath(path) not in seen)
+            _keep(
+                'the unlabeled part of SemiDataset', self.parts['unlabeled'],
+                lambda path: osp.realpath(path) not in seen,
+                way_out=', or set labeled_as_unlabeled=True to take the labelled ones',
+            )  # fmt: skip
 
     @property
     def metainfo(self) -> dict:
@@ -117,22 +118,41 @@ class SemiDataset:
         return sample
 
 
-def _paths(dataset: BaseDataset) -> list[str]:
-    return [dataset.get_data_info(index)['img_path'] for index in range(len(dataset))]
+def load_dataset(dataset: dict | BaseDataset, what: str) -> BaseDataset:
+    """Build a dataset and list its images.
+
+    Args:
+        dataset (dict | BaseDataset): Its config, or one that is built.
+        what (str): What it is, in words.
+
+    Raises:
+        ValueError: If there is no image.
+    """
+    if isinstance(dataset, dict):
+        # Lazily: mmengine cannot serialise an empty list, and would say so in terms of arrays.
+        dataset = DATASETS.build({**dataset, 'lazy_init': True})
+    if not dataset.load_data_list():
+        raise _no_image(what, dataset)
+    dataset.full_init()
+    return dataset
 
 
-def _is_comment(path: str, dataset: BaseDataset) -> bool:
+def is_comment(path: str, dataset: BaseDataset) -> bool:
     """Whether a path was made of a line of comment: mmseg takes every line of a list for the name of an image."""
     folder = dataset.data_prefix.get('img_path') or ''
     return path.removeprefix(folder).lstrip('/\\').startswith('#')
 
 
-def _keep(name: str, dataset: BaseDataset, wanted: Callable[[str], bool]) -> None:
+def _paths(dataset: BaseDataset) -> list[str]:
+    return [dataset.get_data_info(index)['img_path'] for index in range(len(dataset))]
+
+
+def _keep(what: str, dataset: BaseDataset, wanted: Callable[[str], bool], way_out: str = '') -> None:
     """Reduce a part to the images whose path is wanted."""
     paths = _paths(dataset)
     keep = [index for index, path in enumerate(paths) if wanted(path)]
     if not keep:
-        raise _no_image(name, dataset)
+        raise _no_image(what, dataset, way_out)
     if len(keep) < len(paths):
         dataset.get_subset_(keep)
 
@@ -149,9 +169,8 @@ def _check_photometric(name: str, dataset: BaseDataset) -> None:
         )
 
 
-def _no_image(name: str, dataset: BaseDataset) -> ValueError:
-    labels = ', or set labeled_as_unlabeled=True to take the labelled ones' if name == 'unlabeled' else ''
+def _no_image(what: str, dataset: BaseDataset, way_out: str = '') -> ValueError:
     return ValueError(
-        f'the {name} part of SemiDataset has no image: check its data_root, data_prefix={dataset.data_prefix}, '
-        f'ann_file={dataset.ann_file!r} and suffixes{labels}'
+        f'{what} has no image: check its data_root, data_prefix={dataset.data_prefix}, '
+        f'ann_file={dataset.ann_file!r} and suffixes{way_out}'
     )

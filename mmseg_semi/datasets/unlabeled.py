@@ -16,7 +16,8 @@ class UnlabeledDataset(BaseSegDataset):
         data_prefix (dict): ``dict(img_path=FOLDER)``. Without a list, all images of the folder and its subfolders.
         ann_file (str): List of images in that folder, one a line, with or without their suffix; lines of comment start
             with ``#``.
-        img_suffix (str | tuple[str, ...]): Suffixes of the images, tried in this order where the list leaves them out.
+        img_suffix (str | tuple[str, ...]): Suffixes of the images, tried in this order, each in upper case too, where
+            the list leaves them out.
 
     Raises:
         FileNotFoundError: If the list or the folder is missing.
@@ -48,4 +49,5 @@ class UnlabeledDataset(BaseSegDataset):
     def _complete(self, path: str) -> str:
         if self._is_image(path):
             return path
-        return next((path + suffix for suffix in self.img_suffix if osp.isfile(path + suffix)), path)
+        suffixes = (either for suffix in self.img_suffix for either in (suffix, suffix.upper()))
+        return next((path + suffix for suffix in suffixes if osp.isfile(path + suffix)), path)

@@ -1,7 +1,9 @@
 import cv2
 import numpy as np
 import pytest
+from mmcv.image import imread
 from mmseg.datasets import BaseSegDataset
+from PIL import ExifTags, Image
 
 from mmseg_semi.datasets.checks import check_disjoint, check_image, check_labeled, check_unlabeled
 
@@ -10,20 +12,20 @@ from mmseg_semi.datasets.checks import check_disjoint, check_image, check_labele
 def dataset(tmp_path):
     """Four images of 20 x 30 pixels with two classes, read as an mmseg dataset."""
     rng = np.random.default_rng(0)
-    for folder in ('images', 'labels'):
+    for folder in ('images', 'annotations'):
         (tmp_path / folder).mkdir()
     for name in 'abcd':
         cv2.imwrite(str(tmp_path / f'images/{name}.jpg'), rng.integers(0, 255, (20, 30, 3), dtype=np.uint8))
-        cv2.imwrite(str(tmp_path / f'labels/{name}.png'), rng.integers(0, 2, (20, 30), dtype=np.uint8))
+        cv2.imwrite(str(tmp_path / f'annotations/{name}.png'), rng.integers(0, 2, (20, 30), dtype=np.uint8))
     return BaseSegDataset(
         data_root=str(tmp_path),
-        data_prefix=dict(img_path='images', seg_map_path='labels'),
+        data_prefix=dict(img_path='images', seg_map_path='annotations'),
         metainfo=dict(classes=('a', 'b')),
     )
 
 
 def write_label(tmp_path, label):
-    cv2.imwrite(str(tmp_path / 'labels/c.png'), label)
+    cv2.imwrite(str(tmp_path / 'annotations/c.png'), label)
 
 
 def test_sound_data_pass(dataset):
@@ -35,20 +37,42 @@ def test_the_size_of_an_image_is_read(dataset, tmp_path):
     assert check_image(str(tmp_path / 'images/a.jpg')) == (20, 30)
 
 
-@pytest.mark.parametrize('folder', ['images', 'labels'])
+@pytest.mark.parametrize('orientation', range(1, 9))
+def test_an_image_has_the_size_that_it_is_loaded_with(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    path = str(tmp_path / 'a.jpg')
+    Image.new('RGB', (30, 20)).save(path, exif=exif)
+    assert check_image(path) == imread(path).shape[:2]
+
+
+def test_an_annotation_fits_an_image_as_it_is_loaded(dataset, tmp_path):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    Image.new('RGB', (20, 30)).save(tmp_path / 'images/c.jpg', exif=exif)
+    check_labeled(dataset, 'train')
+
+
+def test_a_dataset_without_a_folder_of_annotations_is_named_with_the_way_out(dataset):
+    images = BaseSegDataset(data_root=dataset.data_root, data_prefix=dict(img_path='images'), metainfo=dataset.metainfo)
+    with pytest.raises(ValueError, match=r'a\.jpg has no annotation: its dataset needs data_prefix\.seg_map_path'):
+        check_labeled(images, 'train')
+
+
+@pytest.mark.parametrize('folder', ['images', 'annotations'])
 def test_a_missing_file_is_named(dataset, tmp_path, folder):
     file = next((tmp_path / folder).glob('c.*'))
     file.unlink()
-    with pytest.raises(ValueError, match=rf'not found: .*{file.name}'):
+    with pytest.raises(ValueError, match=rf'{folder[:-1]} not found: .*{file.name}'):
         check_labeled(dataset, 'train')
 
 
 @pytest.mark.parametrize('keep', [0, 40, -24])
-@pytest.mark.parametrize('folder', ['images', 'labels'])
+@pytest.mark.parametrize('folder', ['images', 'annotations'])
 def test_a_truncated_file_is_named(dataset, tmp_path, folder, keep):
     file = next((tmp_path / folder).glob('c.*'))
     file.write_bytes(file.read_bytes()[:keep])
-    with pytest.raises(ValueError, match=rf'unreadable image .*{file.name}'):
+    with pytest.raises(ValueError, match=rf'unreadable {folder[:-1]} .*{file.name}'):
         check_labeled(dataset, 'train')
 
 

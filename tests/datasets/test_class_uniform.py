@@ -173,8 +173,15 @@ def test_a_crop_around_a_centroid_shows_its_class_more_often_and_the_same_each_t
 def test_a_broken_annotation_is_one_sentence(dataset, options, tmp_path):
     info = dict(dataset.get_data_info(0), seg_map_path=str(tmp_path / 'broken.png'))
     (tmp_path / 'broken.png').write_bytes(b'?')
-    with pytest.raises(ValueError, match=r'unreadable image .*broken\.png'):
+    with pytest.raises(ValueError, match=r'unreadable annotation .*broken\.png'):
         class_uniform._read(info, 8, 24)
+
+
+def test_a_missing_annotation_is_named_with_the_way_out(config, options):
+    config.train_dataloader.dataset.labeled.data_prefix.seg_map_path = 'nowhere'
+    dataset = DATASETS.build(config.train_dataloader.dataset)
+    with pytest.raises(ValueError, match=r'annotation not found: .*nowhere/.*\.png\. Correct the list'):
+        ClassUniform(dataset, **options)
 
 
 @pytest.fixture

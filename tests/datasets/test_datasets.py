@@ -39,6 +39,12 @@ def test_a_list_may_leave_out_suffixes(folder, lines):
     assert names(dataset) == ['sub/c.webp', 'b.jpg']
 
 
+def test_a_suffix_that_a_list_leaves_out_may_be_in_upper_case(folder):
+    (folder / 'list.txt').write_text('a\nb\n')
+    dataset = UnlabeledDataset(data_root=str(folder), data_prefix=dict(img_path='images'), ann_file='list.txt')
+    assert names(dataset) == ['a.PNG', 'b.jpg']
+
+
 @pytest.mark.parametrize('options', [dict(data_prefix=dict(img_path='nowhere')), dict(ann_file='nowhere.txt')])
 def test_what_is_missing_is_named(folder, options):
     with pytest.raises(FileNotFoundError, match='nowhere'):

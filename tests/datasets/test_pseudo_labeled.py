@@ -54,7 +54,7 @@ def test_a_third_part_goes_between_labelled_and_unlabelled_images(config, tiny_d
 def test_a_missing_pseudo_label_is_named_before_training(config, tmp_path):
     gone = sorted(tmp_path.glob('train_*.png'))[2]
     gone.unlink()
-    with pytest.raises(ValueError, match=f'image not found: {gone}'):
+    with pytest.raises(ValueError, match=f'annotation not found: {gone}'):
         Runner.from_cfg(config).train()
 
 

@@ -2,6 +2,7 @@ import shutil
 
 import pytest
 from mmengine.runner import Runner
+from PIL import Image
 
 
 @pytest.fixture
@@ -43,6 +44,18 @@ def test_annotations_of_unlabelled_images_are_never_opened(config):
         annotation.mkdir()  # no user, root included, can open a folder as a file
     cfg.train_cfg.max_iters = 3
     Runner.from_cfg(cfg).train()
+
+
+def test_annotations_of_unlabelled_images_that_are_read_are_checked(config):
+    cfg, root = config
+    part = cfg.train_dataloader.dataset
+    part.unlabeled = dict(
+        part.labeled, ann_file='splits/unlabeled.txt',
+        pipeline=[dict(type='LoadUnlabeledImage', diagnose=True), *part.unlabeled.pipeline[1:]],
+    )  # fmt: skip
+    name = (root / 'splits/unlabeled.txt').read_text().split()[-1]
+    Image.new('L', (48, 40), 77).save(root / f'annotations/train/{name}.png')
+    refuses(cfg, rf'{name}\.png has the values \[77\]')
 
 
 def test_a_missing_folder_is_named(config):

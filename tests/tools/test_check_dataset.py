@@ -1,9 +1,12 @@
+import re
 import shutil
 from functools import partial
 
 import cv2
 import numpy as np
 import pytest
+
+from mmseg_semi.datasets.splits import write_list
 
 
 @pytest.fixture
@@ -115,3 +118,64 @@ def test_a_supervised_config_is_checked_too(check, scenes, tmp_path):
     done = check()
     assert done.returncode == 0, done.stderr
     assert 'unlabeled' not in done.stdout
+
+
+def test_parts_that_share_images_by_design_are_drawn_and_do_not_leak(check, scenes, tmp_path):
+    part = scenes[0].train_dataloader.dataset
+    part.coarse = dict(part.labeled, ann_file='splits/unlabeled.txt', indices=[0, 1, 2])
+    part.pseudo_labeled = dict(
+        part.labeled, type='PseudoLabeledDataset', ann_file='splits/unlabeled.txt', indices=[3, 4, 5]
+    )
+    done = check()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert cv2.imread(str(tmp_path / 'page.png')).shape[1] > 9 * 192  # two more parts, image and annotation
+
+
+def test_annotations_of_unlabelled_images_that_are_read_are_checked(check, scenes):
+    cfg, root = scenes
+    part = cfg.train_dataloader.dataset
+    loading = dict(type='LoadUnlabeledImage', diagnose=True)
+    pipeline = [loading, *part.unlabeled.pipeline[1:]]
+    part.unlabeled = dict(part.labeled, ann_file='splits/unlabeled.txt', pipeline=pipeline)
+    (root / 'annotations/train/train_0007.png').write_bytes(b'?')
+    assert 'unreadable: 1\n  unlabeled: unreadable annotation' in check().stdout
+
+
+def test_a_training_set_that_is_repeated_is_checked_and_one_of_several_refused(check, scenes):
+    cfg = scenes[0]
+    labeled = cfg.train_dataloader.dataset.labeled
+    cfg.train_dataloader.dataset = dict(type='RepeatDataset', times=3, dataset=labeled)
+    done = check()
+    assert done.returncode == 0, done.stderr
+    assert 'labeled: 4 images' in done.stdout
+    cfg.train_dataloader.dataset = dict(type='ConcatDataset', datasets=[labeled, labeled])
+    assert check().stderr.startswith('train_dataloader: a ConcatDataset is not looked into: give a config with one')
+
+
+@pytest.mark.parametrize('part', ['train', 'val'])
+def test_lines_of_comment_that_mmseg_takes_for_images_are_named_with_the_way_out(check, scenes, part):
+    cfg, root = scenes
+    cfg.train_dataloader.dataset = cfg.train_dataloader.dataset.labeled
+    names = [path.stem for path in sorted((root / f'images/{part}').iterdir())]
+    write_list(root / 'commented.txt', names[:2], 'labeled: made by make_splits.py')
+    cfg[f'{part}_dataloader'].dataset.ann_file = 'commented.txt'
+    done = check()
+    assert done.returncode == 1
+    assert re.match(f'{part}_dataloader: .*commented.txt has lines of comment, .* SemiDataset', done.stderr)
+
+
+def test_a_validation_set_without_images_is_one_sentence(check, scenes):
+    cfg, root = scenes
+    (root / 'empty.txt').touch()
+    cfg.val_dataloader.dataset.ann_file = 'empty.txt'
+    assert check().stderr.startswith('val_dataloader: the dataset has no image: check its data_root, data_prefix=')
+
+
+def test_a_config_may_say_that_it_trains_on_its_test_set(check, scenes):
+    cfg = scenes[0]
+    cfg.val_dataloader = cfg.val_evaluator = cfg.val_cfg = None
+    cfg.test_dataloader.dataset = cfg.train_dataloader.dataset.labeled
+    assert 'leaking: 4\n  labeled/test:' in check().stdout
+    cfg.trains_on_test = True
+    done = check('--workers', 0)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -11,35 +11,51 @@ ends with status 1 where something is wrong.
 import argparse
 import time
 from collections import defaultdict
+from collections.abc import Collection, Sequence
 from functools import partial
 from itertools import combinations
 from pathlib import Path
 
 import cv2
 import numpy as np
-from mmengine.config import Config, DictAction
+from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.dataset import BaseDataset
 from mmengine.registry import init_default_scope
 from mmengine.utils import import_modules_from_strings
 from mmseg.registry import DATASETS
 
 from mmseg_semi.datasets import SampleIndex, SemiDataset
-from mmseg_semi.datasets.checks import Inspection, data_infos, inspect
+from mmseg_semi.datasets.checks import Inspection, data_infos, inspect, reads_annotations
 from mmseg_semi.datasets.conversion import add_workers, errors_in_one_sentence, track
+from mmseg_semi.datasets.semi_dataset import is_comment, load_dataset
 from mmseg_semi.utils.seed import derive_seed
 from mmseg_semi.visualization import draw_sample, panel
 
 KINDS = ('missing', 'unreadable', 'mismatched', 'out of range', 'duplicated', 'leaking')
 # Pairs of parts that may hold the same images.
-HARMLESS = ({'val', 'test'}, {'coarse', 'unlabeled'})
+HARMLESS = ({'val', 'test'}, {'coarse', 'unlabeled'}, {'pseudo_labeled', 'unlabeled'})
+# Before the titles of views that are named as those of the labelled part.
+PREFIXES = {'pseudo_labeled': 'pseudo-', 'coarse': 'coarse-'}
 
 
-def build(key: str, cfg: dict) -> BaseDataset | SemiDataset:
+def build(key: str, cfg: ConfigDict) -> BaseDataset | SemiDataset:
+    while cfg.type == 'RepeatDataset':
+        cfg = cfg.dataset
+    if 'dataset' in cfg or 'datasets' in cfg:
+        raise ValueError(f'{key}: a {cfg.type} is not looked into: give a config with one of its datasets at a time')
     try:
-        return DATASETS.build(cfg)
+        if cfg.type == 'SemiDataset':
+            return DATASETS.build(cfg)
+        dataset = load_dataset(cfg, 'the dataset')
     except (AssertionError, FileNotFoundError, ValueError) as error:
         # Some datasets of mmseg assert that their files are there and say no more.
         raise ValueError(f'{key}: {error or f"a list or folder of {dict(cfg)} is missing"}') from error
+    if any(is_comment(info['img_path'], dataset) for info in data_infos(dataset)):
+        raise ValueError(
+            f'{key}: {dataset.ann_file} has lines of comment, for which {cfg.type} would look for images: remove them '
+            'or, for training, make the dataset the labelled part of a SemiDataset, which skips them'
+        )
+    return dataset
 
 
 def load_parts(cfg: Config) -> tuple[SemiDataset, dict[str, BaseDataset]]:
@@ -56,7 +72,7 @@ def load_parts(cfg: Config) -> tuple[SemiDataset, dict[str, BaseDataset]]:
 
 
 def find_problems(
-    inspections: dict[str, list[Inspection]], labeled_as_unlabeled: bool = False
+    inspections: dict[str, list[Inspection]], harmless: Collection[set[str]]
 ) -> list[tuple[str, str, str]]:
     """Say what is wrong: part, kind and message of each problem."""
     problems = [(part, *found.error) for part, some in inspections.items() for found in some if found.error]
@@ -68,7 +84,6 @@ def find_problems(
                 same[found.digest].append(found.path)
         problems += [(part, 'duplicated', ' = '.join(paths)) for paths in same.values() if len(paths) > 1]
         images[part] = same
-    harmless = [*HARMLESS, {'labeled', 'unlabeled'}] if labeled_as_unlabeled else HARMLESS
     for first, second in combinations(images, 2):
         if {first, second} not in harmless:
             both = [digest for digest in images[first] if digest in images[second]]
@@ -77,7 +92,7 @@ def find_problems(
     return problems
 
 
-def frequency_table(inspections: dict[str, list[Inspection]], classes: list[str]) -> str:
+def frequency_table(inspections: dict[str, list[Inspection]], classes: Sequence[str]) -> str:
     """Tabulate each class's share of pixels and of images, part by part."""
     counts = {part: [f.pixels for f in some if f.pixels is not None] for part, some in inspections.items()}
     counts = {part: np.stack(pixels) for part, pixels in counts.items() if pixels}
@@ -93,15 +108,12 @@ def frequency_table(inspections: dict[str, list[Inspection]], classes: list[str]
 
 def draw_page(dataset: SemiDataset, num_rows: int, seed: int) -> np.ndarray:
     """Draw a row of samples, one of each part, for each of some images spread over the lists; (H, W, 3), RGB."""
-    palette, rows, offset = dataset.metainfo['palette'], [{} for _ in range(num_rows)], 0
-    for source, (name, size) in enumerate(zip(dataset.parts, dataset.source_sizes, strict=True)):
-        for row, local in enumerate(np.linspace(0, size - 1, num_rows).astype(int)):
-            index = SampleIndex(offset + int(local), derive_seed(seed, source, row))
+    palette, rows = dataset.metainfo['palette'], [{} for _ in range(num_rows)]
+    for source, (name, part) in enumerate(dataset.parts.items()):
+        for row, local in enumerate(np.linspace(0, len(part) - 1, num_rows).astype(int)):
+            index = SampleIndex(dataset.offset(name) + int(local), derive_seed(seed, source, row))
             pictures = draw_sample(dataset[index], palette)
-            if name == 'pseudo_labeled':  # its view is named as that of the labelled part
-                pictures = {f'pseudo-{title}': picture for title, picture in pictures.items()}
-            rows[row].update(pictures)
-        offset += size
+            rows[row].update({PREFIXES.get(name, '') + title: picture for title, picture in pictures.items()})
     return panel([list(row.values()) for row in rows], list(rows[0]), max_width=400)
 
 
@@ -125,16 +137,20 @@ def main(args: argparse.Namespace) -> int:
         import_modules_from_strings(**cfg.custom_imports)
     init_default_scope(cfg.get('default_scope', 'mmseg'))
     train, parts = load_parts(cfg)
+    classes = train.metainfo['classes']
 
     inspections, start = {}, time.time()
     for name, part in parts.items():
         print(f'{name}: {len(part)} images')
-        num_classes = None if name == 'unlabeled' else len(part.metainfo['classes'])
+        num_classes = None if name == 'unlabeled' and not reads_annotations(part) else len(classes)
         inspections[name] = track(partial(inspect, num_classes=num_classes), data_infos(part), args.workers)
     seconds, total = time.time() - start, sum(map(len, inspections.values()))
-    print(f'{total} images in {seconds:.1f} s: {60 * total / seconds / args.workers:.0f} a minute and process')
+    print(f'{total} images in {seconds:.1f} s: {60 * total / seconds / max(args.workers, 1):.0f} a minute and process')
 
-    problems = find_problems(inspections, train.labeled_as_unlabeled)
+    harmless = [*HARMLESS]
+    harmless += [{'labeled', 'unlabeled'}] if train.labeled_as_unlabeled else []
+    harmless += [{'labeled', 'test'}] if cfg.get('trains_on_test') else []
+    problems = find_problems(inspections, harmless)
     for kind in KINDS:
         found = [(part, message) for part, of_kind, message in problems if of_kind == kind]
         print(f'{kind}: {len(found) or "none"}')
@@ -142,7 +158,7 @@ def main(args: argparse.Namespace) -> int:
             print(f'  {part}: {message}')
         if len(found) > args.show:
             print(f'  and {len(found) - args.show} more; --show {len(found)} names all')
-    print(frequency_table(inspections, list(train.metainfo['classes'])))
+    print(frequency_table(inspections, classes))
 
     if any(kind in KINDS[:4] for _, kind, _ in problems):
         print('No picture is drawn before all files can be read')

@@ -7,7 +7,7 @@ from mmseg.datasets import BaseSegDataset
 from mmseg.registry import HOOKS
 
 from mmseg_semi.datasets import PseudoLabeledDataset, SemiDataset
-from mmseg_semi.datasets.checks import check_disjoint, check_labeled, check_unlabeled
+from mmseg_semi.datasets.checks import check_disjoint, check_labeled, check_unlabeled, reads_annotations
 
 
 @HOOKS.register_module()
@@ -38,12 +38,10 @@ class DatasetCheckHook(Hook):
         self._check_batch(runner.train_dataloader, model)
         for name, part in dataset.parts.items():
             where = f'the {name} part of train_dataloader'
-            if isinstance(part, PseudoLabeledDataset):
-                check_labeled(part, where, len(dataset.metainfo['classes']))
-            elif name == 'unlabeled':
+            if name == 'unlabeled' and not reads_annotations(part):
                 check_unlabeled(part)
             else:
-                check_labeled(part, where)
+                check_labeled(part, where, len(dataset.metainfo['classes']))
         val = runner.val_dataloader.dataset if runner.val_loop is not None else None
         if isinstance(val, BaseSegDataset):
             check_labeled(val, 'val_dataloader')
