@@ -1,6 +1,7 @@
 import re
 import shlex
 import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,20 @@ def test_every_tool_and_config_on_a_page_is_there(page):
         assert 'mine' in path or (ROOT / path).is_file(), path
     for name in re.findall(r'^NAME=(.+)$', text, re.MULTILINE):
         assert (ROOT / f'configs/structured_consistency/{name}.py').is_file(), name
+
+
+@pytest.mark.parametrize(('page', 'dataset'), [('voc', 'voc12aug'), ('cityscapes', 'cityscapes')])
+def test_the_page_of_a_dataset_makes_every_list_that_configs_name(page, dataset):
+    drawing = next(block for block in blocks(ROOT / f'docs/datasets/{page}.md', 'bash') if 'make_splits.py' in block)
+    shell = ['bash', '-c', f'python() {{ echo "$@"; }}\n{drawing}']
+    calls = [line.split() for line in subprocess.run(shell, capture_output=True, text=True).stdout.splitlines()]
+    made = {Path(call[2]).name for call in calls}
+    names = [re.search(rf'_{dataset}-(\w+)-', path.stem) for path in ROOT.glob('configs/*/*.py')]
+    assert {name[1] for name in names if name} - {'full', 'trainval'} <= made
+    # The base config shows the page's command.
+    comment = (ROOT / f'configs/_base_/datasets/semi_{page}.py').read_text().split('_base_')[0]
+    shown = comment.replace('#', '').replace('\\\n', ' ').split()
+    assert shown[shown.index('python') + 1 :] in calls
 
 
 def test_following_the_page_on_own_data_gives_lists_a_picture_and_a_model(run_tool, tmp_path, monkeypatch):

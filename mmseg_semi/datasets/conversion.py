@@ -73,18 +73,19 @@ def track(function: Callable[[Any], Any], tasks: Sequence, workers: int) -> list
         raise
 
 
-def convert(function: Callable[..., None], tasks: Sequence[tuple], workers: int, what: str) -> None:
-    """Call ``function(*task)`` for every task whose target is not there yet.
+def convert(function: Callable[..., None], tasks: Sequence[tuple], workers: int, what: str, targets: int = 1) -> None:
+    """Call ``function(*task)`` for every task of which a target is not there yet.
 
     Args:
-        function (Callable): Writes the target in one step, last of all, as :func:`save_image` does.
-        tasks (Sequence[tuple]): Arguments; the last one is the :obj:`Path` of the target.
+        function (Callable): Writes each target in one step, last of all, as :func:`save_image` does.
+        tasks (Sequence[tuple]): Arguments; the last ones are each the :obj:`Path` of a target.
         workers (int): Number of processes.
         what (str): What is made, in words.
+        targets (int): Number of targets of a task. Defaults to 1.
     """
-    todo = [task for task in tasks if not task[-1].exists()]
+    todo = [task for task in tasks if not all(target.exists() for target in task[-targets:])]
     print(f'{what}: {len(todo)} to do, {len(tasks) - len(todo)} done before')
-    for folder in {task[-1].parent for task in todo}:
+    for folder in {target.parent for task in todo for target in task[-targets:]}:
         folder.mkdir(parents=True, exist_ok=True)
     if todo:
         track(partial(_call, function), todo, workers)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
+SEPARATOR = re.compile(r'[\s,]+')  # of the paths of image and annotation in a line
 
 
 def read_list(path: str | Path) -> list[str]:
@@ -123,7 +124,8 @@ def _cover(order: Sequence[str], classes: Mapping[str, frozenset[int]]) -> list[
 def match_names(lines: Iterable[str], names: Iterable[str], suffixes: Sequence[str] = IMAGE_SUFFIXES) -> list[str]:
     """Find the images that the lines of a published list mean.
 
-    A line is an id, a path, or a path and that of its annotation, with or without suffix, under folders of their own::
+    A line is an id, a path, or a path and that of its annotation, with or without suffix, under folders of their own. A
+    path with folders means no image whose own folder is another one. Examples::
 
         2007_000032
         JPEGImages/2007_000032.jpg SegmentationClass/2007_000032.png
@@ -144,15 +146,29 @@ def match_names(lines: Iterable[str], names: Iterable[str], suffixes: Sequence[s
     for name in names:
         for tail in _tails(name):
             known.setdefault(tail, []).append(name)
+    suffixes = [*suffixes, *IMAGE_SUFFIXES]
     found = []
     for line in lines:
-        path = cut_suffix(re.split(r'[\s,]+', line)[0], [*suffixes, *IMAGE_SUFFIXES])
-        matches = next((known[tail] for tail in _tails(path) if tail in known), [])
+        paths = (cut_suffix(path, suffixes) for path in (line, SEPARATOR.split(line)[0]))
+        matches = next(filter(None, (_search(path, known) for path in paths)), [])
         if len(matches) != 1:
             meant = f'could be {" or ".join(matches[:2])} of' if matches else 'names no image of'
             raise ValueError(f'the line {line!r} {meant} the folder')
         found += matches
     return list(dict.fromkeys(found))
+
+
+def _search(path: str, known: Mapping[str, list[str]]) -> list[str]:
+    """Find the images of the longest tail of a path that means some."""
+    tails = _tails(path)
+    for tail in tails:
+        if SEPARATOR.search(path) and not SEPARATOR.search(tail):
+            break  # what is left is the annotation's path
+        # A file's name alone means an image of a subfolder only where the path has no folder.
+        images = [name for name in known.get(tail, []) if tail == tails[0] or '/' in tail or '/' not in name]
+        if images:
+            return images
+    return []
 
 
 def _tails(path: str) -> list[str]:

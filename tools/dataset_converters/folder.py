@@ -5,7 +5,7 @@
 
 reads every image and annotation and, if all are sound, writes ``labeled.txt``, the images that have an annotation, and
 ``unlabeled.txt``, those that have none. An annotation has its image's name, with ``--seg-map-suffix`` at the end, and
-one channel of class ids; 255 is ignored.
+one channel of class ids; 255 is ignored. Without ``--out``, as for images to validate on, each image must have one.
 """
 
 import argparse
@@ -47,6 +47,9 @@ def main(args: argparse.Namespace) -> None:
     stray = next((path for name, path in annotations.items() if name not in images), None)
     if stray:
         raise ValueError(f'annotation {stray} has no image of its name in {args.images}')
+    bare = next((path for name, path in images.items() if name not in annotations), None)
+    if args.annotations and not args.out and bare:
+        raise FileNotFoundError(f'image {bare} has no annotation; with --out it would be listed as unlabelled')
     suffixes = sorted({images[name].suffix for name in annotations})
     if len(suffixes) > 1 and not args.suffix:
         raise ValueError(

@@ -1,13 +1,14 @@
 """Split a list of images into a labelled and an unlabelled part.
 
-    python tools/dataset_converters/make_splits.py data/camvid/images/train data/camvid/splits/1_8 --fraction 1/8
+    python tools/dataset_converters/make_splits.py data/camvid/images/train data/camvid/splits/1_8 --fraction 1/8 \
+        --annotations data/camvid/annotations/train --num-classes 11
 
 writes ``labeled.txt`` and ``unlabeled.txt``, lists for the ``ann_file`` of SemiDataset's two parts: names without
 suffix, relative to the folder, under a line of comment that says how they were made. The same images and seed give the
 same lists everywhere, and the labelled list of a smaller fraction is part of that of a larger one.
 
 With ``--annotations`` the labelled part shows every class, or the tool says which it cannot show; ``--balance`` draws
-images of rare classes as often as of common ones, as far as there are any.
+images of rare classes as often as of common ones, as far as there are any. Without, classes are not looked at.
 """
 
 import argparse
@@ -16,11 +17,11 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from mmseg_semi.datasets.conversion import add_workers, errors_in_one_sentence, track
+from mmseg_semi.datasets.conversion import add_workers, errors_in_one_sentence, read_ids, track
 from mmseg_semi.datasets.splits import (
     IMAGE_SUFFIXES,
+    SEPARATOR,
     cut_suffix,
     find_images,
     fingerprint,
@@ -35,19 +36,27 @@ def list_names(source: Path, suffixes: tuple[str, ...]) -> list[str]:
     if source.is_dir():
         return list(find_images(source, suffixes))
     if source.is_file():
-        return sorted({cut_suffix(line, suffixes) for line in read_list(source)})
+        lines = read_list(source)
+        for line in lines:
+            first, *more = SEPARATOR.split(line)
+            if more and cut_suffix(first, [*suffixes, *IMAGE_SUFFIXES]) != first:
+                raise ValueError(f'the line {line!r} of {source} is more than a name: import it with import_splits.py')
+        return sorted({cut_suffix(line, suffixes) for line in lines})
     raise FileNotFoundError(f'{source} is neither a folder of images nor a list of them')
 
 
 def shown_classes(path: Path, num_classes: int) -> frozenset[int]:
     """Read which classes an annotation shows; ids from ``num_classes`` on are ignored."""
+    if not path.exists():
+        raise FileNotFoundError(f'annotation not found: {path}; see --annotations and --seg-map-suffix')
+    return frozenset(i for i in np.unique(read_ids(path, range(256))).tolist() if i < num_classes)
+
+
+def fraction(text: str) -> Fraction:
     try:
-        with Image.open(path) as image:
-            return frozenset(i for i in np.unique(image).tolist() if i < num_classes)
-    except FileNotFoundError:
-        raise FileNotFoundError(f'annotation not found: {path}; see --annotations and --seg-map-suffix') from None
-    except (OSError, SyntaxError) as error:
-        raise ValueError(f'unreadable annotation {path}: {error}') from error
+        return Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        raise argparse.ArgumentTypeError(f'{text!r} is no fraction such as 1/8') from None
 
 
 def parse_args() -> argparse.Namespace:
@@ -55,7 +64,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('source', type=Path, help='folder of training images, or a list of them')
     parser.add_argument('out', type=Path, help='folder for labeled.txt and unlabeled.txt')
     amount = parser.add_mutually_exclusive_group(required=True)
-    amount.add_argument('--fraction', type=Fraction, help='labelled share, such as 1/8, rounded to whole images')
+    amount.add_argument('--fraction', type=fraction, help='labelled share, such as 1/8, rounded to whole images')
     amount.add_argument('--count', type=int, help='labelled images')
     parser.add_argument('--seed', type=int, default=0, help='default: %(default)s')
     parser.add_argument('--suffix', help="what to cut from the names, such as Cityscapes' _leftImg8bit.png")
@@ -83,7 +92,13 @@ def main(args: argparse.Namespace) -> None:
         read = partial(shown_classes, num_classes=args.num_classes)
         classes = dict(zip(names, track(read, paths, args.workers), strict=True))
     labeled = set(rank(names, args.seed, classes, args.balance)[:num_labeled])
-    drawn = 'balanced by class' if args.balance else 'with every class' if classes else 'at random'
+    drawn = 'at random'
+    if classes:
+        every = set(range(args.num_classes))
+        lacking = every.difference(*(classes[name] for name in labeled))
+        nowhere = every.difference(*classes.values())
+        drawn = f'covering {args.num_classes} classes first' + ', then balancing them' * args.balance
+        drawn += f' (lacks {sorted(lacking)})' if lacking else ''
     header = (
         f'of {len(names)} images (fingerprint {fingerprint(names)}), {num_labeled} labelled, drawn {drawn} with seed '
         f'{args.seed} by make_splits.py'
@@ -93,13 +108,13 @@ def main(args: argparse.Namespace) -> None:
         chosen = [name for name in names if (name in labeled) == (part == 'labeled')]
         write_list(args.out / f'{part}.txt', chosen, f'{part}: {len(chosen)} {header}')
         print(f'{args.out / part}.txt: {len(chosen)} images')
-    if classes:
-        shown = frozenset().union(*(classes[name] for name in labeled))
-        nowhere = set(range(args.num_classes)).difference(*classes.values())
-        if nowhere:
-            print(f'no image shows the classes {sorted(nowhere)}')
-        if left := set(range(args.num_classes)) - shown - nowhere:
-            print(f'{num_labeled} images are too few to show all classes: the labelled part lacks {sorted(left)}')
+    if classes is None:
+        print('classes not looked at: give --annotations')
+        return
+    if nowhere:
+        print(f'no image shows the classes {sorted(nowhere)}')
+    if left := lacking - nowhere:
+        print(f'{num_labeled} images are too few to show all classes: the labelled part lacks {sorted(left)}')
 
 
 if __name__ == '__main__':

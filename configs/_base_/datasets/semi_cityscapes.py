@@ -1,6 +1,7 @@
 # Cityscapes, 1/8 of the 2975 training images (372) labelled (docs/datasets/cityscapes.md). Lists:
 #   python tools/dataset_converters/make_splits.py data/cityscapes/leftImg8bit/train data/cityscapes/splits/1_8 \
-#       --fraction 1/8 --suffix _leftImg8bit.png
+#       --fraction 1/8 --suffix _leftImg8bit.png \
+#       --annotations data/cityscapes/gtFine/train --seg-map-suffix _gtFine_labelTrainIds.png --num-classes 19
 _base_ = ['../tta.py']
 dataset_type = 'CityscapesDataset'
 data_root = 'data/cityscapes/'

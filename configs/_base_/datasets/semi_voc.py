@@ -1,6 +1,7 @@
 # VOC 2012 with the 10582 training labels of the augmented set, 1/8 of them (1323) used (docs/datasets/voc.md). Lists:
 #   python tools/dataset_converters/make_splits.py data/VOCdevkit/VOC2012/ImageSets/Segmentation/trainaug.txt \
-#       data/VOCdevkit/VOC2012/splits/1_8 --fraction 1/8
+#       data/VOCdevkit/VOC2012/splits/1_8 --fraction 1/8 \
+#       --annotations data/VOCdevkit/VOC2012/SegmentationClassAug --num-classes 21
 _base_ = ['../tta.py']
 dataset_type = 'PascalVOCDataset'
 data_root = 'data/VOCdevkit/VOC2012/'
