@@ -1,4 +1,5 @@
-# Kim et al. 2020, section 4.2: scales 0.5, 1 and 2, horizontal flip; overlapping tiles are the model's test_cfg.
+# Kim et al. 2020, section 4.2: scales 0.5, 1 and 2, horizontal flip. Their overlapping tiles are the test_cfg of the
+# Cityscapes models, mode='slide'; the others see each scale as a whole, as VOC is evaluated, unless told the same.
 tta_model = dict(type='ProbabilisticSegTTAModel')
 tta_pipeline = [
     dict(type='LoadImageFromFile'),

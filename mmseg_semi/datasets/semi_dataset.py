@@ -131,7 +131,7 @@ def load_dataset(dataset: dict | BaseDataset, what: str) -> BaseDataset:
     if isinstance(dataset, dict):
         # Lazily: mmengine cannot serialise an empty list, and would say so in terms of arrays.
         dataset = DATASETS.build({**dataset, 'lazy_init': True})
-    if not dataset.load_data_list():
+    if hasattr(dataset, 'load_data_list') and not dataset.load_data_list():  # wrappers have none of their own
         raise _no_image(what, dataset)
     dataset.full_init()
     return dataset

@@ -1,8 +1,11 @@
 from itertools import chain, repeat
 
 from mmengine.model import is_model_wrapper
-from mmengine.runner import IterBasedTrainLoop, ValLoop
+from mmengine.runner import IterBasedTrainLoop, Runner, ValLoop
 from mmseg.registry import LOOPS
+from torch.utils.data import DataLoader
+
+from mmseg_semi.datasets.semi_dataset import load_dataset
 
 
 @LOOPS.register_module()
@@ -27,7 +30,15 @@ class TeacherStudentValLoop(ValLoop):
 
     Metrics come as ``teacher/mIoU`` and ``student/mIoU``, and once more without a prefix for the one that the model's
     ``predict_on`` names, so that ``save_best='mIoU'`` works.
+
+    Raises:
+        ValueError: If there is no image to validate on.
     """
+
+    def __init__(self, runner: Runner, dataloader: DataLoader | dict, *args, **kwargs) -> None:
+        if isinstance(dataloader, dict):
+            dataloader = {**dataloader, 'dataset': load_dataset(dataloader['dataset'], 'val_dataloader')}
+        super().__init__(runner, dataloader, *args, **kwargs)
 
     def run(self) -> dict:
         """Validate both."""

@@ -25,6 +25,7 @@ class ClassMix(SemiSegmentor):
         **kwargs: See :class:`SemiSegmentor`.
     """
 
+    view_names = ('weak', 'strong')
     mixes_pairs = True
 
     def __init__(self, *args, threshold: float = 0.968, **kwargs) -> None:

@@ -28,12 +28,17 @@ def test_sound_input_trains(config):
     Runner.from_cfg(config[0]).train()
 
 
-def test_a_truncated_unlabelled_image_is_named(config):
+@pytest.mark.parametrize('which', [0, -1], ids=['first', 'last'])
+@pytest.mark.parametrize(
+    ('part', 'folder', 'what'),
+    [('unlabeled', 'images', 'image'), ('labeled', 'images', 'image'), ('labeled', 'annotations', 'annotation')],
+)
+def test_a_truncated_file_is_named(config, part, folder, what, which):
     cfg, root = config
-    name = (root / 'splits/unlabeled.txt').read_text().split()[-1]
-    file = root / f'images/train/{name}.png'
+    name = (root / f'splits/{part}.txt').read_text().split()[which]
+    file = root / f'{folder}/train/{name}.png'
     file.write_bytes(file.read_bytes()[:100])
-    refuses(cfg, f'unreadable image .*{name}')
+    refuses(cfg, f'unreadable {what} .*{name}')
 
 
 def test_annotations_of_unlabelled_images_are_never_opened(config):
@@ -76,10 +81,32 @@ def test_an_image_in_the_labelled_and_the_validation_list_is_named(config):
     refuses(cfg, 'in the labelled and in the validation list, such as .*train_0000.png')
 
 
-def test_a_head_with_another_number_of_classes_is_refused(config):
+def test_a_validation_set_without_images_is_refused(config):
+    cfg, root = config
+    (root / 'empty.txt').touch()
+    cfg.val_dataloader.dataset.ann_file = 'empty.txt'
+    refuses(cfg, "val_dataloader has no image: check its data_root, data_prefix=.*, ann_file='.*empty.txt'")
+
+
+@pytest.mark.parametrize('head', ['decode_head', 'auxiliary_head'])
+def test_a_head_with_another_number_of_classes_is_refused(config, head):
     cfg, _ = config
-    cfg.model.segmentor.decode_head.num_classes = 5
-    refuses(cfg, 'num_classes=5, but TexturedScenesDataset has 8 classes')
+    cfg.model.segmentor[head].num_classes = 5
+    refuses(cfg, f'{head} has num_classes=5, but TexturedScenesDataset has 8 classes')
+
+
+def test_heads_that_are_listed_are_checked_too(config):
+    cfg, _ = config
+    segmentor = cfg.model.segmentor
+    segmentor.auxiliary_head = [segmentor.auxiliary_head, dict(segmentor.auxiliary_head, num_classes=5)]
+    refuses(cfg, r'auxiliary_head\.1 has num_classes=5')
+
+
+def test_a_head_that_tells_boundaries_from_the_rest_has_two_classes(config):
+    cfg, _ = config
+    segmentor = cfg.model.segmentor
+    segmentor.auxiliary_head.update(type='STDCHead', num_classes=2, boundary_threshold=0.1)
+    Runner.from_cfg(cfg).train()
 
 
 def test_an_odd_number_of_unlabelled_images_a_batch_is_refused(config):
@@ -100,3 +127,35 @@ def test_a_crop_larger_than_what_images_are_padded_to_is_refused(config):
     cfg, _ = config
     cfg.model.segmentor.data_preprocessor.size = (16, 16)
     refuses(cfg, r'makes labeled images of \(32, 32\), but the data preprocessor pads to size=\(16, 16\)')
+
+
+def test_a_data_preprocessor_without_a_size_is_refused(config):
+    cfg, _ = config
+    cfg.model.segmentor.data_preprocessor.size = None
+    refuses(cfg, "the data preprocessor has no size .*: set the segmentor's data_preprocessor.size to the crop_size")
+
+
+def test_views_that_a_method_does_not_find_are_refused(config):
+    cfg, _ = config
+    multi_view = cfg.train_dataloader.dataset.unlabeled.pipeline[-1]
+    multi_view.hard = multi_view.pop('strong')
+    refuses(cfg, r"learns from the views \['weak', 'strong'\], but .* makes \['weak', 'hard'\]: name \['strong'\]")
+
+
+def test_a_pipeline_that_does_not_say_what_to_mix_is_refused(config):
+    cfg, _ = config
+    pipeline = cfg.train_dataloader.dataset.unlabeled.pipeline
+    pipeline[:] = [step for step in pipeline if step.type != 'RandomCutMixRegion']
+    refuses(cfg, r"CutMixMeanTeacher mixes the views \['strong'\], but .* put a RandomCutMixRegion into them")
+
+
+def test_epochs_of_an_endless_stream_are_refused(config):
+    cfg, _ = config
+    cfg.train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=1)
+    refuses(cfg, 'the SemiSampler never ends, nor would an epoch of EpochBasedTrainLoop: .* max_iters')
+
+
+def test_a_sampler_that_does_not_fill_batches_from_both_parts_is_refused(config):
+    cfg, _ = config
+    cfg.train_dataloader.sampler = dict(type='InfiniteSampler')
+    refuses(cfg, 'a SemiDataset needs the SemiSampler, .* but train_dataloader has a InfiniteSampler')

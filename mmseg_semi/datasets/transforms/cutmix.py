@@ -70,7 +70,7 @@ class RandomCutMixRegion(BaseTransform):
         position = np.random.random((self.num_boxes, 2))
 
         def place(scale: float) -> np.ndarray:
-            size = np.clip(np.rint(scale * sides * shape), 1, shape)
+            size = np.clip(np.rint(scale * sides * shape), 0, shape)
             start = np.rint(position * (shape - size))
             return np.stack([start, start + size], axis=2).reshape(-1, 4).astype(int)
 

@@ -3,10 +3,13 @@ import time
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
+from mmengine.runner import IterBasedTrainLoop
 from mmseg.datasets import BaseSegDataset
+from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.registry import HOOKS
+from mmseg.structures import SegDataSample
 
-from mmseg_semi.datasets import PseudoLabeledDataset, SemiDataset
+from mmseg_semi.datasets import PseudoLabeledDataset, SemiDataset, SemiSampler
 from mmseg_semi.datasets.checks import check_disjoint, check_labeled, check_unlabeled, reads_annotations
 
 
@@ -33,9 +36,9 @@ class DatasetCheckHook(Hook):
             for name, part in dataset.parts.items()
             if name != 'unlabeled' and not isinstance(part, PseudoLabeledDataset)
         ]
+        self._check_stream(runner, model)
         for part in annotated:
             self._check_classes(part, model)
-        self._check_batch(runner.train_dataloader, model)
         for name, part in dataset.parts.items():
             where = f'the {name} part of train_dataloader'
             if name == 'unlabeled' and not reads_annotations(part):
@@ -47,31 +50,70 @@ class DatasetCheckHook(Hook):
             check_labeled(val, 'val_dataloader')
             for part in annotated:
                 check_disjoint(part, val)
+        self._check_samples(dataset, model)
         runner.logger.info(f'Checked {len(dataset)} training images in {time.time() - start:.1f} s')
 
-    def _check_classes(self, labeled: BaseSegDataset, model) -> None:
-        num_classes = getattr(model.student, 'num_classes', None)
-        classes = labeled.metainfo['classes']
-        if num_classes is not None and num_classes != len(classes):
+    def _check_stream(self, runner, model) -> None:
+        """See whether batches hold the images that the method needs, and end."""
+        sampler = runner.train_dataloader.sampler
+        if not isinstance(sampler, SemiSampler):
             raise ValueError(
-                f'the decode head has num_classes={num_classes}, but {type(labeled).__name__} has {len(classes)} '
-                f'classes: set num_classes={len(classes)} in every head of the segmentor'
+                f'a SemiDataset needs the SemiSampler, which fills each batch from all its parts, but train_dataloader '
+                f'has a {type(sampler).__name__}: set sampler=dict(type="SemiSampler", ...)'
             )
-
-    def _check_batch(self, dataloader, model) -> None:
-        """Draw one sample of each part and see whether the batch would do."""
-        dataset, counts = dataloader.dataset, dataloader.sampler.counts
-        if 'unlabeled' in dataset.parts and model.mixes_pairs and counts[-1] % 2:
+        if not isinstance(runner.train_loop, IterBasedTrainLoop):
             raise ValueError(
-                f'{type(model).__name__} mixes pairs of unlabelled images, but a batch holds {counts[-1]}: '
+                f'the SemiSampler never ends, nor would an epoch of {type(runner.train_loop).__name__}: count '
+                'iterations, train_cfg=dict(type="IterBasedTrainLoop", max_iters=...)'
+            )
+        if 'unlabeled' in runner.train_dataloader.dataset.parts and model.mixes_pairs and sampler.counts[-1] % 2:
+            raise ValueError(
+                f'{type(model).__name__} mixes pairs of unlabelled images, but a batch holds {sampler.counts[-1]}: '
                 'make the last number of source_ratio even'
             )
-        size = getattr(model.data_preprocessor.base, 'size', None)
+
+    def _check_classes(self, labeled: BaseSegDataset, model) -> None:
+        classes = labeled.metainfo['classes']
+        for name, head in model.student.named_modules():
+            # Heads with a loss of their own may tell other things apart, as STDC's boundary from what is none.
+            own_loss = getattr(type(head), 'loss_by_feat', None) is not BaseDecodeHead.loss_by_feat
+            if isinstance(head, BaseDecodeHead) and head.num_classes != len(classes) and not own_loss:
+                raise ValueError(
+                    f'{name} has num_classes={head.num_classes}, but {type(labeled).__name__} has {len(classes)} '
+                    f'classes: set num_classes={len(classes)} in every head of the segmentor'
+                )
+
+    def _check_samples(self, dataset: SemiDataset, model) -> None:
+        """Draw one sample of each part and see whether the model can use it."""
+        size = getattr(model.data_preprocessor.base, 'size', ())
+        if size is None:
+            raise ValueError(
+                "the data preprocessor has no size that all images of a batch are padded to: set the segmentor's "
+                'data_preprocessor.size to the crop_size'
+            )
         for name in dataset.parts:
-            for view, image in dataset[dataset.offset(name)]['inputs'].items():
+            sample = dataset[dataset.offset(name)]
+            for view, image in sample['inputs'].items():
                 shape = tuple(image.shape[-2:])
-                if size is not None and (shape[0] > size[0] or shape[1] > size[1]):
+                if size and (shape[0] > size[0] or shape[1] > size[1]):
                     raise ValueError(
                         f'the pipeline makes {view} images of {shape}, but the data preprocessor pads to '
                         f'size={tuple(size)}: let crop_size and size agree'
                     )
+            if name == 'unlabeled':
+                self._check_views(sample['data_samples'], model)
+
+    def _check_views(self, views: dict[str, SegDataSample], model) -> None:
+        method = type(model).__name__
+        missing = [name for name in model.view_names if name not in views]
+        if missing:
+            raise ValueError(
+                f'{method} learns from the views {list(model.view_names)}, but the unlabelled pipeline makes '
+                f'{list(views)}: name {missing} in its MultiView'
+            )
+        unmixed = [name for name in model.cutmix_views if 'cutmix_region' not in views[name]]
+        if unmixed:
+            raise ValueError(
+                f'{method} mixes the views {unmixed}, but the unlabelled pipeline does not say where: put a '
+                'RandomCutMixRegion into them, or before MultiView'
+            )

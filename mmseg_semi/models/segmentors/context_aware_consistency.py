@@ -50,6 +50,8 @@ class ContextAwareConsistency(SemiSegmentor):
             not positive.
     """
 
+    view_names = ('crop1', 'crop2')
+
     def __init__(
         self,
         *args,

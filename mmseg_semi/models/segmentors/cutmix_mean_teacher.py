@@ -27,7 +27,9 @@ class CutMixMeanTeacher(SemiSegmentor):
         **kwargs: See :class:`SemiSegmentor`.
     """
 
+    view_names = ('weak', 'strong')
     mixes_pairs = True
+    cutmix_views = ('strong',)
 
     def __init__(self, *args, consistency: list[dict] | None = None, joint_batch: bool = True, **kwargs) -> None:
         super().__init__(*args, **kwargs)

@@ -30,7 +30,9 @@ class FixMatch(SemiSegmentor):
         **kwargs: See :class:`SemiSegmentor`.
     """
 
+    view_names = ('weak', 'strong')
     mixes_pairs = True
+    cutmix_views = ('strong',)
 
     def __init__(self, *args, consistency: list[dict] | None = None, ema_teacher: bool = False, **kwargs) -> None:
         super().__init__(*args, ema_teacher=ema_teacher, **kwargs)

@@ -42,8 +42,12 @@ class SemiSegmentor(BaseSegmentor):
         ValueError: If ``predict_on`` or the number of iterations makes no sense.
     """
 
-    # Whether unlabelled images are used in pairs, so that a batch must hold an even number of them.
+    # The views of unlabelled images that a method learns from.
+    view_names: tuple[str, ...] = ()
+    # Whether it uses unlabelled images in pairs, so that a batch must hold an even number of them.
     mixes_pairs = False
+    # The views in which the pipeline must say where a partner is pasted.
+    cutmix_views: tuple[str, ...] = ()
 
     def __init__(
         self,

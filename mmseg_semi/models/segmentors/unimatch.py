@@ -25,6 +25,9 @@ class UniMatch(FixMatch):
         *args, **kwargs: See :class:`FixMatch`.
     """
 
+    view_names = ('weak', 'strong1', 'strong2')
+    cutmix_views = ('strong1', 'strong2')
+
     def joining_images(self, views: UnlabeledViews) -> Tensor:
         """Let the weak images pass with the labelled ones: their features are to be perturbed."""
         return self.base_images(views)
