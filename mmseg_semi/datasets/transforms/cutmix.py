@@ -78,7 +78,7 @@ class RandomCutMixRegion(BaseTransform):
             mask = np.zeros(shape, dtype=bool)
             for top, bottom, left, right in boxes:
                 mask[top:bottom, left:right] = True
-            return np.count_nonzero(mask) / mask.size
+            return max(np.count_nonzero(mask), 1) / mask.size
 
         # Where boxes neither overlap nor fill a side, the covered share is the squared scale times a constant, and the
         # first scale is right. It grows more slowly otherwise, so that each step comes closer.
