@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmseg.registry import DATASETS, LOOPS, MODELS, TRANSFORMS
@@ -18,6 +19,18 @@ NAME = re.compile(
     r'(?P<method>[a-z-]+)_(?P<model>[a-z0-9]+)_(?P<backbone>[a-z0-9-]+)_(?P<gpus>\d+)xb(?P<batch>\d+)-'
     r'(?P<schedule>\d+k?)_(?P<dataset>[a-z0-9]+)-(?P<split>[a-z0-9_]+)-(?P<crop>\d+x\d+)'
 )
+# Configs of Lai et al. 2021 for their own two datasets, by data, and what the paper says of them.
+LAI = {
+    'voc12aug': dict(gpus=2, lr=0.01, unlabeled={'1_16': 9921, '1_8': 9259, '1_4': 7936, '1464': 9118, 'full': 10582}),
+    'cityscapes': dict(gpus=4, lr=0.1, unlabeled={'1_16': 2789, '1_8': 2603, '1_4': 2231, 'full': 2975}),
+}
+LAI_LEAVES = [
+    (path, name)
+    for path in LEAVES
+    if path.parent.name == 'context_aware_consistency'
+    for name in [NAME.fullmatch(path.stem)]
+    if name['dataset'] in LAI
+]
 each_config = pytest.mark.parametrize('path', LEAVES, ids=lambda path: path.stem)
 
 
@@ -144,4 +157,69 @@ def test_the_rows_of_tables_2_and_3_differ_from_the_full_method_in_their_switche
     name = 'structured-consistency{}_deeplabv3plus_wrn38_8xb3-65k_cityscapes-full-896x896.py'
     full, other = (Config.fromfile(ROOT / 'structured_consistency' / name.format(s)) for s in ('', f'-{row}'))
     full.model.update(changed)
+    assert full.to_dict() == other.to_dict()
+
+
+def test_context_aware_consistency_has_every_network_and_share_of_labels_of_its_paper():
+    found = {(name['dataset'], name['split'], name['model'], name['backbone']) for _, name in LAI_LEAVES}
+    for dataset in LAI:
+        for split in ('1_16', '1_8', '1_4', 'full'):
+            for network in (('deeplabv3plus', 'r50-d8'), ('deeplabv3plus', 'r101-d8'), ('pspnet', 'r50-d8')):
+                assert (dataset, split, *network) in found
+    assert {('voc12aug', '1464', 'deeplabv3plus', backbone) for backbone in ('vgg16', 'r50-d8')} <= found
+
+
+@pytest.mark.parametrize(('path', 'name'), LAI_LEAVES, ids=lambda value: getattr(value, 'stem', ''))
+def test_it_trains_as_in_its_paper(path, name):
+    cfg, paper = Config.fromfile(path), LAI[name['dataset']]
+    assert int(name['gpus']) == paper['gpus']
+    assert int(name['gpus']) * int(name['batch']) == 16
+    ratio = cfg.train_dataloader.sampler.source_ratio
+    assert ratio[0] == ratio[1]
+    epoch = -(-paper['unlabeled'][name['split']] // 8)
+    assert cfg.train_cfg.max_iters == 80 * epoch
+    assert cfg.model.unsup_start == 5 * epoch
+    labeled, unlabeled = (part.pipeline for part in parts(cfg).values())
+    geometry = ['RandomResize', 'RandomCrop', 'RandomFlip']
+    assert [step.type for step in labeled] == ['LoadImageFromFile', 'LoadAnnotations', *geometry, 'PackSegInputs']
+    assert [step.type for step in unlabeled] == ['LoadUnlabeledImage', 'RandomResize', 'PairedRandomCrop', 'MultiView']
+    own_size = (500, 500) if name['dataset'] == 'voc12aug' else (2048, 1024)
+    assert all((step.scale, step.ratio_range) == (own_size, (0.5, 2.0)) for step in (labeled[2], unlabeled[1]))
+    assert not [step for step in cfg.test_dataloader.dataset.pipeline if step.type == 'Resize']
+
+
+@pytest.mark.parametrize('dataset', LAI)
+def test_its_backbone_learns_ten_times_slower_than_all_the_rest(dataset):
+    path = next(path for path, name in LAI_LEAVES if name['dataset'] == dataset)
+    cfg = Config.fromfile(path)
+    init_default_scope('mmseg')
+    model = build_network(cfg)
+    optimizer = build_optim_wrapper(model, cfg.optim_wrapper).optimizer
+    lr = {id(p): group['lr'] for group in optimizer.param_groups for p in group['params']}
+    rates = {(name.startswith('backbone.'), round(lr[id(p)], 6)) for name, p in model.named_parameters()}
+    assert rates == {(True, LAI[dataset]['lr'] / 10), (False, LAI[dataset]['lr'])}
+    assert any(name.startswith('projector.') for name, _ in model.named_parameters())
+
+
+@pytest.mark.parametrize(
+    ('row', 'contrast'),
+    [
+        ('distance', dict(_delete_=True, type='FeatureL2Loss', loss_weight=0.1)),
+        ('undirected', dict(directional=False, negative_sampling=False, pos_threshold=0.0)),
+        ('all-negatives', dict(negative_sampling=False, pos_threshold=0.0)),
+        ('no-filtering', dict(pos_threshold=0.0)),
+        ('both-ways', dict(directional=False)),
+        ('no-context', None),
+        ('no-projector', None),
+    ],
+)
+def test_rows_one_to_seven_of_its_table_3_differ_in_their_switches_alone(row, contrast):
+    name = 'context-aware-consistency{}_pspnet_r50-d8_2xb8-93k_voc12aug-1_8-320x320.py'
+    full, other = (Config.fromfile(ROOT / 'context_aware_consistency' / name.format(s)) for s in ('', f'-{row}'))
+    if contrast is not None:
+        full.merge_from_dict(dict(model=dict(contrast=contrast)))
+    elif row == 'no-projector':
+        full.model.projector = None
+    else:
+        full.train_dataloader.dataset.unlabeled.pipeline[2].iou_range = (1.0, 1.0)
     assert full.to_dict() == other.to_dict()

@@ -31,7 +31,7 @@ def classifier(segmentor: BaseSegmentor) -> nn.Conv2d:
 
 
 def features_before_classifier(segmentor: BaseSegmentor, image: Tensor) -> Tensor:
-    """Catch what the classifier is given, before dropout.
+    """Catch what the classifier is given at test time, before dropout.
 
     Args:
         segmentor (BaseSegmentor): A plain segmentor, in a mode in which backbone and head give one output.
@@ -41,18 +41,25 @@ def features_before_classifier(segmentor: BaseSegmentor, image: Tensor) -> Tenso
         Tensor: (B, C, h, w).
 
     Raises:
-        ValueError: If the head has no classifier.
+        ValueError: If the head has no classifier, or does not use it.
     """
     head, last = last_head(segmentor), classifier(segmentor)
-    caught = []
-    before = [module for module in (getattr(head, 'dropout', None), last) if module is not None]
-    hooks = [module.register_forward_pre_hook(lambda _, args: caught.append(args[0])) for module in before]
+    dropout = getattr(head, 'dropout', None)
+    given = {}
+
+    def note(module: nn.Module, args: tuple[Tensor]) -> None:
+        if last not in given:  # what dropout is given for other outputs comes earlier (DANet) or later
+            given[module] = args[0]
+
+    hooks = [module.register_forward_pre_hook(note) for module in (dropout, last) if module is not None]
     try:
         segmentor(image, mode='tensor')
     finally:
         for hook in hooks:
             hook.remove()
-    return next(feature for feature in caught if feature.shape[1] == last.in_channels)
+    if last not in given:
+        raise ValueError(f'the classifier conv_seg of {type(head).__name__} takes no part in its predictions')
+    return given.get(dropout, given[last])
 
 
 def pool_to_stride(feature: Tensor, size: tuple[int, int], stride: int) -> Tensor:

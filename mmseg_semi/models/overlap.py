@@ -30,7 +30,7 @@ def overlap_cells(first: Sequence[SegDataSample], second: Sequence[SegDataSample
         or pixels that a transform filled, are left out.
 
     Raises:
-        ValueError: If the stride does not divide the crops or what they share.
+        ValueError: If the stride does not divide the crops or what they share, or nobody says what they share.
 
     Example:
         >>> (b, y, x), (_, v, u) = overlap_cells(samples['crop1'], samples['crop2'], stride=8)
@@ -79,6 +79,8 @@ def _unflip(sample: SegDataSample, stride: int) -> tuple[Tensor, Tensor]:
 
     A flip is its own inverse: read the other way round, they tell where a row or column of the crop went.
     """
+    if 'overlap' not in sample:
+        raise ValueError('the unlabelled pipeline does not say how its crops overlap: put a PairedRandomCrop into it')
     if any(side % stride for side in (*sample.img_shape, *sample.overlap, *sample.crop_offset)):
         raise ValueError(
             f'a feature stride of {stride} does not divide the crops of {tuple(sample.img_shape)} pixels at '

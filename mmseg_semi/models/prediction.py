@@ -10,6 +10,18 @@ import torch
 from torch import Tensor
 
 
+def with_two_channels(logits: Tensor) -> Tensor:
+    """Give the single channel of a binary head, the logit of class 1, a channel of zeros for class 0.
+
+    Args:
+        logits (Tensor): (B, C, H, W) or (B, 1, H, W).
+
+    Returns:
+        Tensor: (B, C, H, W) as it is, or (B, 2, H, W).
+    """
+    return logits if logits.shape[1] > 1 else torch.cat([torch.zeros_like(logits), logits], dim=1)
+
+
 @dataclass(frozen=True)
 class Prediction:
     """Class logits with their derived maps, each computed once and in float32 or better.

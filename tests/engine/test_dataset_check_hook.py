@@ -159,3 +159,26 @@ def test_a_sampler_that_does_not_fill_batches_from_both_parts_is_refused(config)
     cfg, _ = config
     cfg.train_dataloader.sampler = dict(type='InfiniteSampler')
     refuses(cfg, 'a SemiDataset needs the SemiSampler, .* but train_dataloader has a InfiniteSampler')
+
+
+@pytest.mark.parametrize(
+    ('options', 'changed', 'message'),
+    [
+        (dict(stride=4), dict(), 'cannot be pooled to stride=4'),
+        (dict(stride=12), dict(), 'a feature stride of 12 does not divide the crops'),
+        (dict(), dict(crop_size=24), r'crops of \(24, 24\) pixels are padded to \(32, 32\)'),
+        (dict(), dict(crop_size=30), 'stride=8 does not divide crop_size'),
+        (dict(), dict(type='RandomCrop', crop_size=(32, 32), stride=None), 'put a PairedRandomCrop into it'),
+    ],
+)
+def test_crops_that_features_cannot_follow_are_refused_before_labels_are_trained_on_alone(
+    tiny_config, options, changed, message
+):
+    cfg = tiny_config('ContextAwareConsistency', max_iters=1, **{'stride': 8, 'unsup_start': 1, **options})
+    cfg.custom_hooks = [dict(type='DatasetCheckHook'), *cfg.custom_hooks]
+    cfg.visualizer.name = message
+    (crop,) = (step for step in cfg.train_dataloader.dataset.unlabeled.pipeline if step.type == 'PairedRandomCrop')
+    crop.update(changed)
+    if crop.stride is None:
+        crop.pop('stride')
+    refuses(cfg, message)

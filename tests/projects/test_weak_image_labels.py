@@ -163,8 +163,9 @@ def test_coarse_labels_change_the_features_and_the_extra_classifier_but_not_the_
 def test_views_without_pseudo_labels_are_refused():
     views = weak_views()
     del views.crop1.data_samples[0].pseudo_label
-    with pytest.raises(ValueError, match=r'use a PseudoLabeledDataset and LoadUnlabeledImage\(pseudo_label=True\)'):
-        build().loss_unlabeled(views)
+    for use in (build().loss_unlabeled, build().check_views):
+        with pytest.raises(ValueError, match=r'use a PseudoLabeledDataset and LoadUnlabeledImage\(pseudo_label=True\)'):
+            use(views)
 
 
 def test_pseudo_labels_are_crops_and_flips_of_the_annotation(config, labels, tmp_path, tiny_data):

@@ -9,7 +9,7 @@ from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.registry import HOOKS
 from mmseg.structures import SegDataSample
 
-from mmseg_semi.datasets import PseudoLabeledDataset, SemiDataset, SemiSampler
+from mmseg_semi.datasets import PseudoLabeledDataset, SemiDataset, SemiSampler, semi_collate
 from mmseg_semi.datasets.checks import check_disjoint, check_labeled, check_unlabeled, reads_annotations
 
 
@@ -102,6 +102,8 @@ class DatasetCheckHook(Hook):
                     )
             if name == 'unlabeled':
                 self._check_views(sample['data_samples'], model)
+                batch = model.data_preprocessor(semi_collate([sample]), training=True)
+                model.check_views(model.unlabeled_views(**batch))
 
     def _check_views(self, views: dict[str, SegDataSample], model) -> None:
         method = type(model).__name__

@@ -7,9 +7,9 @@ from torch import Tensor
 from ..features import classifier, features_before_classifier, pool_to_stride
 from ..heads import MemoryBank, gather_rows
 from ..overlap import cell_ids, overlap_cells
-from ..prediction import Target
+from ..prediction import Target, with_two_channels
 from ..views import UnlabeledViews, View
-from .semi_segmentor import SemiSegmentor, test_outputs
+from .semi_segmentor import SemiSegmentor, eval_mode, test_outputs
 
 
 @MODELS.register_module()
@@ -26,8 +26,8 @@ class ContextAwareConsistency(SemiSegmentor):
 
     Logs: ``active_anchors``, the share of features of the overlap that are moved; ``confidence``, the mean over all
     cells; ``iou_out_of_range``, the number of images that are too small for the range of the crops; and, where true
-    labels are known, ``negative_precision``, the share of pairs of an anchor and a new negative that truly are of two
-    classes (Fig. 6).
+    labels are known, ``negative_precision``, the share of pairs of an anchor and a negative of this batch that truly
+    are of two classes (Fig. 6).
 
     Rows of Table 3 are switches: ``projector=None``; ``iou_range=(1.0, 1.0)`` of the crops for no context;
     ``contrast=dict(type='FeatureL2Loss')``; ``directional=False``, ``negative_sampling=False`` and
@@ -86,6 +86,14 @@ class ContextAwareConsistency(SemiSegmentor):
         """Compute both directions of the loss (equations 6 and 8)."""
         return self.loss_context(views, self.features(views))
 
+    @torch.no_grad()
+    def check_views(self, views: UnlabeledViews) -> None:
+        """See whether features have cells of the stride that can be paired, which only a later iteration would."""
+        overlap_cells(views.crop1.data_samples, views.crop2.data_samples, self.stride)
+        self.cells(views)
+        with eval_mode(self.student):
+            self.embed(self.features(views), views.crop1.image.shape[2:])
+
     def features(self, views: UnlabeledViews) -> Tensor:
         """Give what the student's classifier sees, (2B, channels, H', W'), of the first and of the second crops."""
         with test_outputs(self.student):
@@ -128,7 +136,8 @@ class ContextAwareConsistency(SemiSegmentor):
         """
         feature = pool_to_stride(feature, size, self.stride)
         with torch.no_grad():
-            confidence, label = classifier(self.student)(feature).float().softmax(dim=1).max(dim=1)
+            logits = with_two_channels(classifier(self.student)(feature))
+            confidence, label = logits.float().softmax(dim=1).max(dim=1)
         phi = feature if self.projector is None else self.projector(feature)
         return phi.permute(0, 2, 3, 1), label, confidence
 
@@ -194,11 +203,13 @@ class ContextAwareConsistency(SemiSegmentor):
         if known.any():
             anchors = torch.cat([torch.stack([label[side], true_label[side]]) for side in (one, two)], dim=1)[:, active]
             pool = torch.stack([label[known], true_label[known]])
+            if not getattr(self.contrast, 'negative_sampling', True):
+                anchors[0], pool[0] = 0, 1  # any pair is contrasted, as if its pseudo labels differed
             statistics['negative_precision'] = self._precision(anchors[:, anchors[1] != 255], pool)
         return statistics
 
     def _precision(self, anchors: Tensor, negatives: Tensor) -> Tensor:
-        """Share of truly different pairs among those of different pseudo labels, from (2, n) pseudo and true labels."""
+        """Share of truly different pairs among those that are contrasted, from (2, n) pseudo and true labels."""
         classes = self.student.num_classes
         a, b = (
             torch.bincount(pseudo * classes + true, minlength=classes**2).view(classes, classes).double()

@@ -14,7 +14,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only, tree_structure
 
-from ..prediction import Target
+from ..prediction import Target, with_two_channels
 from ..views import UnlabeledViews, View
 
 
@@ -129,6 +129,13 @@ class SemiSegmentor(BaseSegmentor):
         """Compute a method's losses on unlabelled images; here none."""
         return {}
 
+    def check_views(self, views: UnlabeledViews) -> None:
+        """Raise a ``ValueError`` before training where a method cannot learn from such views; here never.
+
+        Args:
+            views (UnlabeledViews): Of one image.
+        """
+
     def joining_images(self, views: UnlabeledViews) -> Tensor | None:
         """Name unlabelled images, (B, 3, H, W), that pass the student in one batch with the labelled ones; here none.
 
@@ -211,8 +218,7 @@ class SemiSegmentor(BaseSegmentor):
         """
         metas = [dict(ori_shape=image.shape[2:], img_shape=image.shape[2:], pad_shape=image.shape[2:])] * len(image)
         with test_outputs(network), nullcontext() if features is None else _given_features(network, features):
-            logits = network.encode_decode(image, metas)
-        return logits if logits.shape[1] > 1 else torch.cat([torch.zeros_like(logits), logits], dim=1)
+            return with_two_channels(network.encode_decode(image, metas))
 
     # Weights
 

@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 from mmseg.registry import MODELS
+from torch.utils.flop_counter import FlopCounterMode
 
 from mmseg_semi.models.losses import directional_contrastive, directional_contrastive_loss, feature_l2_loss
 
@@ -102,6 +103,19 @@ def test_no_block_holds_more_similarities_than_it_may(monkeypatch):
     with Largest() as largest:
         directional_contrastive_loss(**arguments).backward()
     assert 2**13 < largest.size <= 2**14
+
+
+def test_similarities_are_computed_once_and_only_of_anchors_and_negatives_that_count():
+    arguments = problem(60, 90, 16, dtype=torch.float32)
+    counts = (arguments['anchor_conf'] < arguments['positive_conf']) & (arguments['positive_conf'] > 0.75)
+    pairs = (arguments['anchor_label'][counts][:, None] != arguments['negative_label']).sum().item()
+    with FlopCounterMode(display=False) as flops:
+        loss = directional_contrastive_loss(**arguments)
+    # One product gives the similarities, one their weighted mean, which is the gradient.
+    assert flops.get_total_flops() == 2 * 2 * 16 * pairs
+    with FlopCounterMode(display=False) as flops:
+        loss.backward()
+    assert flops.get_total_flops() == 0
 
 
 def test_only_anchors_receive_a_gradient_and_only_those_that_count():

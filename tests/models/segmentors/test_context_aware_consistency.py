@@ -3,7 +3,7 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import cascade, pidnet, tiny_segmentor
+from conftest import binary, cascade, pidnet, tiny_segmentor
 from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
@@ -167,15 +167,45 @@ def test_precision_of_negatives_is_that_of_all_pairs():
     assert model._precision(anchors, negatives).item() == pytest.approx(expected)
 
 
-def test_the_log_tells_active_anchors_confidence_and_precision_where_labels_are_known():
-    model = build()
-    logs = model.loss_unlabeled(gather(*make_views()))
-    assert 0 <= logs['active_anchors'] <= 1
-    assert 1 / 8 < logs['confidence'] < 1
+@pytest.mark.parametrize('sampling', [True, False])
+def test_the_log_tells_active_anchors_confidence_and_precision_where_labels_are_known(sampling):
+    contrast = dict(type='DirectionalContrastiveLoss', pos_threshold=0.0, negative_sampling=sampling)
+    model = build(contrast=contrast)
+    inputs, samples = make_views(flips=(None, None), offsets=((0, 0), (0, 0)))
+    inputs['crop2'] = inputs['crop2'] + 1
+    samples['crop1'][1].set_metainfo(dict(iou_in_range=False))
+    logs = model.loss_unlabeled(gather(inputs, samples))
     assert 'negative_precision' not in logs
-    label = torch.randint(0, 8, (SIZE, SIZE))
+    assert logs['iou_out_of_range'] == 1
+
+    _, label, confidence = embed(model, torch.cat([inputs['crop1'], inputs['crop2']]))
+    assert logs['confidence'].item() == pytest.approx(confidence.mean().item())
+    assert logs['active_anchors'] == 0.5  # of two unequal confidences one is lower
+    model.contrast.pos_threshold = threshold = confidence.median().item()
+    own, other = confidence.flatten(), confidence.roll(2, dims=0).flatten()
+    active = (own < other) & (other > threshold)
+
+    true = torch.randint(0, 3, (4, 4)).repeat_interleave(STRIDE, 0).repeat_interleave(STRIDE, 1)
+    for sample in (*samples['crop1'], *samples['crop2']):
+        sample.true_label.data = true[None]
+    logs = model.loss_unlabeled(gather(inputs, samples))
+    assert logs['active_anchors'].item() == pytest.approx(active.double().mean().item())
+    truth, label = true[::STRIDE, ::STRIDE].flatten().repeat(4), label.flatten()
+    different = (label[active][:, None] != label) if sampling else torch.ones(int(active.sum()), len(label)).bool()
+    right = (truth[active][:, None] != truth)[different].double().mean()
+    assert logs['negative_precision'].item() == pytest.approx(right.item())
+
+
+def test_a_head_of_one_channel_has_two_pseudo_labels_and_their_confidence():
+    model = build(binary())
+    image = torch.randn(2, 3, SIZE, SIZE, dtype=torch.float64)
+    feature = features_before_classifier(model.student, image)
+    prob = model.student.decode_head.conv_seg(feature)[:, 0].sigmoid()
+    _, label, confidence = embed(model, image)
+    assert torch.equal(label, (prob > 0.5).long())
+    torch.testing.assert_close(confidence.double(), torch.maximum(prob, 1 - prob), rtol=1e-5, atol=0)
     model.contrast.pos_threshold = 0.0
-    assert 0 < model.loss_unlabeled(gather(*make_views(label=label)))['negative_precision'] < 1
+    assert model.loss_unlabeled(gather(*make_views()))['active_anchors'] > 0
 
 
 @pytest.mark.parametrize('options', [

@@ -1,0 +1,4 @@
+_base_ = './supervised_deeplabv3plus_r101-d8_2xb4-93k_voc12aug-1_8-320x320.py'
+train_dataloader = dict(dataset=dict(labeled=dict(ann_file='splits/1_4/labeled.txt')))
+unlabeled = dict(ann_file='splits/1_4/unlabeled.txt')
+train_cfg = dict(max_iters=79360)  # 7936 unlabelled images
