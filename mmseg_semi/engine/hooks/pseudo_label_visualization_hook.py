@@ -42,7 +42,9 @@ class PseudoLabelVisualizationHook(Hook):
         label = target.label.where(target.valid, 255).cpu().numpy()
         confidence = target.confidence.cpu().numpy()
         pixels = image.clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
-        pixels = pixels if base._channel_conversion else np.ascontiguousarray(pixels[..., ::-1])
+        # The two lines of OpenMMLab packages spell it differently.
+        is_rgb = getattr(base, '_channel_conversion', None) or getattr(base, 'channel_conversion', False)
+        pixels = pixels if is_rgb else np.ascontiguousarray(pixels[..., ::-1])
         palette = runner.train_dataloader.dataset.metainfo['palette']
         rows = [
             [pixels[i], colorize(label[i], palette), heat(confidence[i])]
