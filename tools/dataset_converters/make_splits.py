@@ -10,8 +10,8 @@ same lists everywhere, and the labelled list of a smaller fraction is part of th
 With ``--annotations`` the labelled part shows every class, or the tool says which it cannot show; ``--balance`` draws
 images of rare classes as often as of common ones, as far as there are any. Without, classes are not looked at.
 
-``--exclude`` leaves the images of other lists out of both parts. So the labelled part can be held out, to choose settings
-on, from all that trains.
+``--exclude`` leaves the images of other lists out of both parts. So the labelled part can be held out, to choose
+settings on, from all that trains.
 """
 
 import argparse
