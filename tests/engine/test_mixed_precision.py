@@ -1,5 +1,7 @@
 """Mixed precision: the switch, and what methods make of it. mmengine has none for CPUs, so autocast stands in."""
 
+import copy
+
 import pytest
 import torch
 from mmengine.runner import Runner
@@ -23,13 +25,11 @@ def test_a_step_under_autocast_gives_losses_in_float32_near_the_plain_ones_and_f
     cfg = tiny_config(method, **options)
     cfg.visualizer.name = f'mixed precision, {method}'
     runner = Runner.from_cfg(cfg)
-    model = runner.model
-    batch = model.data_preprocessor(next(iter(runner.build_dataloader(cfg.train_dataloader))), True)
+    batch = runner.model.data_preprocessor(next(iter(runner.build_dataloader(cfg.train_dataloader))), True)
     found = []
     for enabled in (False, True):
+        model = copy.deepcopy(runner.model)  # a memory bank is filled by the step
         torch.manual_seed(0)
-        runner.message_hub.update_info('iter', 0)
-        model.zero_grad()
         with torch.autocast('cpu', torch.bfloat16, enabled=enabled):
             losses = model(**batch, mode='loss')
         model.parse_losses(losses)[0].backward()
