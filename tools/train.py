@@ -2,6 +2,7 @@
 
 import argparse
 import os.path as osp
+import subprocess
 
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
@@ -26,6 +27,14 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def commit() -> str:
+    """Name the commit whose code runs, for reports, and say so where the code has been changed since."""
+    name = get_git_hash(digits=12)
+    command = ['git', 'diff', '--quiet', 'HEAD', '--', 'mmseg_semi', 'configs', 'tools']
+    changed = name != 'unknown' and subprocess.run(command).returncode
+    return f'{name}-dirty' if changed else name
+
+
 def main() -> None:
     args = parse_args()
     cfg = Config.fromfile(args.config)
@@ -34,7 +43,7 @@ def main() -> None:
     name = osp.splitext(osp.basename(args.config))[0]
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or osp.join('work_dirs', name)
     cfg.resume = args.resume or cfg.get('resume', False)
-    cfg.commit = get_git_hash(digits=12)  # for the report
+    cfg.commit = commit()
     prepare_device(cfg, args.launcher, amp=args.amp)
     Runner.from_cfg(cfg).train()
     leave_together()

@@ -162,13 +162,16 @@ def _headline(rows: Sequence[Row]) -> str:
 
 
 def _validation_charts(methods: Sequence[Method], slots: Mapping[str, int]) -> list[Chart]:
-    """Curves of student and teacher; none where every run was validated once."""
-    if all(len(run.validations) < 2 for method in methods for run in method.runs):
+    """Curves of student and teacher, on one scale; none where every run was validated once."""
+    runs = [run for method in methods for run in method.runs]
+    if all(len(run.validations) < 2 for run in runs):
         return []
+    keys = {run.metric(branch) for run in runs for branch in ('student', 'teacher')}
+    values = [line[key] for run in runs for line in run.validations for key in keys if key in line]
     charts = (
         _chart(
             f'mIoU of the {branch}', methods, slots, lambda run: run.validations,
-            lambda run, branch=branch: run.metric(branch), from_zero=False,
+            lambda run, branch=branch: run.metric(branch), (min(values), max(values)),
         )
         for branch in ('student', 'teacher')
     )  # fmt: skip
@@ -186,9 +189,9 @@ def _chart(
     slots: Mapping[str, int],
     lines: Callable[[Run], list[dict]],
     key: Callable[[Run], str],
-    from_zero: bool = True,
+    limits: tuple[float, float] | None = None,
 ) -> Chart | None:
-    """Draw a scalar of all methods that log it; None where it is nowhere, or always 0."""
+    """Draw a scalar of all methods that log it, from 0 or between limits; None where it is nowhere, or always 0."""
     summaries = {}
     for method in methods:
         series = [
@@ -201,8 +204,7 @@ def _chart(
     values = [value for summary in summaries.values() for point in summary for value in point[1:]]
     if not any(values):
         return None
-    lowest = min(*values, 0) if from_zero else min(values)
-    y_ticks = MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(lowest, max(values))
+    y_ticks = MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(*(limits or (min(*values, 0), max(values))))
     last = max(point[0] for summary in summaries.values() for point in summary)
     x_ticks = [tick for tick in MaxNLocator(4, integer=True).tick_values(0, last) if tick <= last]
 

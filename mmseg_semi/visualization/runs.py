@@ -262,11 +262,11 @@ def _read_lines(path: Path) -> list[dict]:
     return lines
 
 
-def _read_environment(log: Path) -> dict[str, str]:
-    """Versions and devices from the head of mmengine's log."""
+def _read_environment(log: Path) -> dict[str, str | int]:
+    """Version, devices and number of processes from the head of mmengine's log."""
     text = log.read_text() if log.is_file() else ''
-    found = dict(re.findall(r'^ {4}(PyTorch|GPU [\d,]+): (\S.*)$', text, re.MULTILINE))
+    found = dict(re.findall(r'^ {4}(PyTorch|GPU (?:number|[\d,]+)): (\S.*)$', text, re.MULTILINE))
     if not found:
-        return dict(device='', torch='')
-    torch = found.pop('PyTorch', '')
-    return dict(device=', '.join(found.values()) or 'CPU', torch=torch)
+        return dict(device='', torch='', processes=1)
+    torch, processes = found.pop('PyTorch', ''), int(found.pop('GPU number', 1))  # on CPUs too
+    return dict(device=', '.join(found.values()) or 'CPU', torch=torch, processes=processes)

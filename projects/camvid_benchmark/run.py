@@ -1,13 +1,17 @@
 """Train methods x label fractions x seeds on CamVid, one run after another, and collect what came out.
 
 Runs that have a result are skipped, interrupted ones continue from their last checkpoint. Results are JSON lines, one
-object a run; ``table.md`` beside them is made anew after every run.
+object a run, in ``results/PROTOCOL.jsonl``; the table ``PROTOCOL.md`` beside them is made anew after every run.
 
-Example:
+Examples:
     python projects/camvid_benchmark/run.py --methods supervised unimatch --fractions 1_8 --seeds 0 1 2
+    python projects/camvid_benchmark/run.py --protocol holdout --methods supervised structured-consistency --seeds 0 \
+        --sweep model.consistency.0.loss_weight=0.3,1,3
 """
 
 import argparse
+import hashlib
+import itertools
 import json
 import os
 import platform
@@ -19,7 +23,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mmengine.config import Config
+import mmengine
+import mmseg
+from mmengine.config import Config, DictAction
 
 from mmseg_semi.visualization.comparison import evaluate
 from mmseg_semi.visualization.runs import Run, Spread
@@ -28,7 +34,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 CONFIGS = ROOT / 'configs'
 SPLITS = CONFIGS / '_base_/datasets/splits/camvid'
-CROPS = dict(small='160x160', full='352x352')
+CROPS = dict(small='160x160', holdout='160x160', full='352x352')  # of each protocol
 FRACTIONS = ('1_32', '1_8', '1_4', 'full')
 
 
@@ -45,58 +51,119 @@ class Job(NamedTuple):
     fraction: str
     seed: int
     protocol: str
+    options: dict[str, Any] = {}  # in which it differs from its config, beyond what the others say
 
     @property
     def name(self) -> str:
-        return f'{self.protocol}-{self.method}-{self.fraction}-{self.seed}'
+        name = f'{self.protocol}-{self.method}-{self.fraction}-{self.seed}'
+        if not self.options:
+            return name
+        text = json.dumps(self.options, sort_keys=True)
+        return f'{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}'
 
-    def options(self, cfg: Config, data_root: str | None) -> dict[str, Any]:
-        """Give the settings in which the run differs from its config."""
-        options = {'randomness.seed': self.seed}
-        dataset = cfg.train_dataloader.dataset
+    @property
+    def supervised(self) -> 'Job':
+        """The supervised run to compare with: the same, but for the options that concern the method alone."""
+        shared = {
+            key: value
+            for key, value in self.options.items()
+            if not key.startswith(('model.', 'train_dataloader.dataset.unlabeled')) or key.startswith('model.segmentor')
+        }
+        return self._replace(method='supervised', options=shared)
+
+    def config(self) -> Config:
+        """Read the method's config and set the options."""
+        cfg = Config.fromfile(find_configs(self.protocol)[self.method])
+        cfg.merge_from_dict(self.options)
+        return cfg
+
+    def settings(self, data_root: str | None = None, processes: int = 1) -> dict[str, Any]:
+        """Give all settings in which the run differs from its config.
+
+        Raises:
+            SystemExit: If the processes cannot share a batch.
+        """
+        train = self.config().train_dataloader
+        lists = {part: SPLITS / self.fraction / f'{part}.txt' for part in ('labeled', 'unlabeled')}
         if self.fraction == 'full':
-            options['train_dataloader.dataset.labeled.ann_file'] = ''
-        elif self.fraction != '1_8':
-            for part in ('labeled', 'unlabeled'):
-                if part in dataset:
-                    options[f'train_dataloader.dataset.{part}.ann_file'] = str(SPLITS / self.fraction / f'{part}.txt')
+            lists['labeled'] = ''
+        settings: dict[str, Any] = {'randomness.seed': self.seed}
+        if self.protocol == 'holdout':
+            lists['unlabeled'] = SPLITS / 'holdout/unlabeled.txt'
+            settings['val_dataloader.dataset.ann_file'] = SPLITS / 'holdout/labeled.txt'
+            for kind, folder in train.dataset.labeled.data_prefix.items():
+                settings[f'val_dataloader.dataset.data_prefix.{kind}'] = folder
+        parts = {part: f'train_dataloader.dataset.{part}' for part in lists if part in train.dataset}
+        settings.update({f'{key}.ann_file': lists[part] for part, key in parts.items()})
         if data_root:
-            parts = [f'train_dataloader.dataset.{part}' for part in ('labeled', 'unlabeled') if part in dataset]
-            options.update({f'{part}.data_root': data_root for part in (*parts, 'val_dataloader.dataset')})
-        return options
+            settings.update({f'{key}.data_root': data_root for key in (*parts.values(), 'val_dataloader.dataset')})
+        settings.update(self.options)
+        if processes > 1:  # they share the batch
+            images, rest = divmod(train.batch_size, processes * len(parts))
+            if rest:
+                raise SystemExit(f'{processes} processes cannot share the batch of {train.batch_size} of {self.name}')
+            for key in ('batch_size', 'sampler.batch_size'):
+                settings[f'train_dataloader.{key}'] = images * len(parts)
+            settings['train_dataloader.sampler.source_ratio'] = [1] * len(parts)
+        return settings
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--protocol', choices=CROPS, default='small', help='half resolution for CPUs, or 480 x 360')
+    parser.add_argument(
+        '--protocol', choices=CROPS, default='small',
+        help='small: half resolution, for CPUs; holdout: the same, validated on training images that are held out, to '
+        'choose settings; full: 480 x 360',
+    )  # fmt: skip
     parser.add_argument('--methods', nargs='+', metavar='METHOD', help='first parts of config names; default: all')
     parser.add_argument('--fractions', nargs='+', choices=FRACTIONS, default=['1_8'], help='of labelled images')
     parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2])
     parser.add_argument('--data-root', help='folder of CamVid; default: data/camvid')
     parser.add_argument('--work-dir', type=Path, default=ROOT / 'work_dirs/camvid_benchmark', help='logs, checkpoints')
     parser.add_argument('--results', type=Path, default=HERE / 'results', help='folder of results and table')
-    parser.add_argument('--cfg-options', nargs='+', default=[], help='override settings, as for tools/train.py')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE',
+        help='override settings, as for tools/train.py; they are recorded, and make a run another one',
+    )  # fmt: skip
+    parser.add_argument(
+        '--sweep', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE,VALUE',
+        help='the same, with a run for each value; of several keys, each combination. Supervised runs are swept only '
+        'over what concerns them',
+    )  # fmt: skip
     parser.add_argument('--gpus', type=int, default=1, help='processes of a run, each with a GPU where there is one')
     parser.add_argument('--stop-after', type=float, metavar='MINUTES', help='start no run later than this')
     return parser.parse_args()
 
 
-def plan(args: argparse.Namespace) -> Iterator[Job]:
+def plan(args: argparse.Namespace) -> list[Job]:
     """List the runs, seed by seed, so that what is done first can be compared.
 
     Raises:
-        SystemExit: If a method has no config.
+        SystemExit: If a method has no config, or a fraction has nothing to hold out.
     """
     configs = find_configs(args.protocol)
     methods = args.methods or list(configs)
     unknown = [method for method in methods if method not in configs]
     if unknown:
         raise SystemExit(f'no CamVid config of {", ".join(unknown)}; there are {", ".join(configs)}')
-    for seed in args.seeds:
-        for fraction in args.fractions:
-            for method in sorted(methods, key=lambda method: method != 'supervised'):
-                if fraction != 'full' or method == 'supervised':
-                    yield Job(method, fraction, seed, args.protocol)
+    if args.protocol == 'holdout' and 'full' in args.fractions:
+        raise SystemExit('--fractions full labels the images that --protocol holdout validates on')
+    jobs = []
+    for seed, fraction in itertools.product(args.seeds, args.fractions):
+        for method in sorted(methods, key=lambda method: method != 'supervised'):
+            for options in combinations(args.cfg_options, args.sweep):
+                job = Job(method, fraction, seed, args.protocol, options)
+                job = job.supervised if method == 'supervised' else job
+                if (fraction != 'full' or method == 'supervised') and job not in jobs:
+                    jobs.append(job)
+    return jobs
+
+
+def combinations(options: dict[str, Any], sweep: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Spell a sweep out, in the types of JSON."""
+    values = [found if isinstance(found, list) else [found] for found in sweep.values()]
+    for chosen in itertools.product(*values):
+        yield json.loads(json.dumps({**options, **dict(zip(sweep, chosen, strict=True))}))
 
 
 def train(job: Job, config: Path, settings: list[str], work_dir: Path, gpus: int) -> int:
@@ -111,7 +178,10 @@ def train(job: Job, config: Path, settings: list[str], work_dir: Path, gpus: int
         command.insert(1, str(gpus))
     work_dir.mkdir(parents=True, exist_ok=True)
     with open(work_dir / 'output.txt', 'ab') as output:
-        process = subprocess.Popen([*launch, *command], cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            [*launch, *command], cwd=ROOT, stdout=output, stderr=subprocess.STDOUT,
+            env=dict(os.environ, PYTHON=sys.executable),
+        )  # fmt: skip
         try:
             _, status, usage = os.wait4(process.pid, 0)
         except BaseException:
@@ -122,14 +192,14 @@ def train(job: Job, config: Path, settings: list[str], work_dir: Path, gpus: int
     return usage.ru_maxrss // 1024
 
 
-def take_over(cfg: Config, work_dir: Path, supervised: Path) -> None:
+def take_over(job: Job, work_dir: Path, supervised: Path) -> None:
     """Begin with checkpoint and log of the supervised run where that one is the same so far.
 
     Until its unsupervised losses count, a method without heads of its own trains as the supervised run does.
     """
-    start = cfg.model.get('unsup_start', 0)
-    source = supervised / f'iter_{start}.pth'
-    if (work_dir / 'last_checkpoint').exists() or not source.exists() or 'projector' in cfg.model:
+    model = job.config().model
+    source = supervised / f'iter_{model.get("unsup_start", 0)}.pth'
+    if (work_dir / 'last_checkpoint').exists() or not source.exists() or 'projector' in model:
         return
     work_dir.mkdir(parents=True, exist_ok=True)
     for log in supervised.glob('*/vis_data'):
@@ -159,10 +229,14 @@ def describe(job: Job, work_dir: Path, config: Path, memory: int) -> dict[str, A
         iterations_per_second=round(run.iterations / run.seconds, 3),
         peak_memory_mib=run.memory or memory,
         config=str(config.relative_to(ROOT)),
-        commit=subprocess.run(
-            ['git', 'describe', '--always', '--dirty'], cwd=ROOT, capture_output=True, text=True
-        ).stdout.strip(),
-        environment=dict(run.environment, python=platform.python_version(), threads=os.environ.get('OMP_NUM_THREADS')),
+        commit=run.cfg.get('commit'),
+        environment=dict(
+            run.environment,
+            mmengine=mmengine.__version__,
+            mmseg=mmseg.__version__,
+            python=platform.python_version(),
+            threads=os.environ.get('OMP_NUM_THREADS'),
+        ),
     )
 
 
@@ -170,24 +244,29 @@ def read_results(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
+def job_of(result: dict[str, Any]) -> Job:
+    """Tell which run a result is of."""
+    return Job(**{key: result[key] for key in Job._fields if key in result})
+
+
 def write_table(results: list[dict[str, Any]], path: Path) -> None:
     """Write mean and standard deviation over seeds, and the gain over the supervised run of the same seed."""
-    base = {
-        (r['protocol'], r['fraction'], r['seed']): r['miou_teacher'] for r in results if r['method'] == 'supervised'
-    }
-    groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    teacher = {job_of(result).name: result['miou_teacher'] for result in results}
+    groups: dict[str, list[dict[str, Any]]] = {}
     for result in sorted(results, key=lambda r: (r['protocol'], r['fraction'], r['method'] != 'supervised')):
-        groups.setdefault((result['protocol'], result['fraction'], result['method']), []).append(result)
+        groups.setdefault(job_of(result)._replace(seed=0).name, []).append(result)
     lines = [
         '| protocol | labels | method | seeds | teacher | student | gain of the teacher | iterations / s | MiB |',
         '|---|---|---|---|---|---|---|---|---|',
     ]
-    for (protocol, fraction, method), runs in groups.items():
-        gains = [r['miou_teacher'] - base[key] for r in runs if (key := (protocol, fraction, r['seed'])) in base]
+    for runs in groups.values():
+        method, fraction, _, protocol, options = job_of(runs[0])
+        bases = [teacher.get(job_of(run).supervised.name) for run in runs]
+        gains = [run['miou_teacher'] - base for run, base in zip(runs, bases, strict=True) if base is not None]
         cells = [
             protocol,
             fraction.replace('_', '/'),
-            method,
+            ', '.join([method, *(f'`{key}={value}`' for key, value in options.items())]),
             ', '.join(str(seed) for seed in sorted(r['seed'] for r in runs)),
             spread([r['miou_teacher'] for r in runs]),
             spread([r['miou_student'] for r in runs]),
@@ -206,24 +285,23 @@ def spread(values: list[float], sign: str = '') -> str:
 
 def main() -> None:
     args = parse_args()
-    jobs = list(plan(args))
+    jobs = plan(args)
+    settings = [job.settings(args.data_root, args.gpus) for job in jobs]
     configs = find_configs(args.protocol)
     args.results.mkdir(parents=True, exist_ok=True)
     file = args.results / f'{args.protocol}.jsonl'
     started = time.time()
-    for number, job in enumerate(jobs, start=1):
-        if any(all(result[key] == value for key, value in job._asdict().items()) for result in read_results(file)):
+    for number, (job, changed) in enumerate(zip(jobs, settings, strict=True), start=1):
+        if job in map(job_of, read_results(file)):
             print(f'{job.name}: done before')
             continue
         if args.stop_after and time.time() - started > 60 * args.stop_after:
             print(f'{len(jobs) - number + 1} runs left; the same command goes on with them')
             return
         config, work_dir = configs[job.method], args.work_dir / job.name
-        cfg = Config.fromfile(config)
-        take_over(cfg, work_dir, args.work_dir / job._replace(method='supervised').name)
+        take_over(job, work_dir, args.work_dir / job.supervised.name)
         print(f'{job.name} ({number} of {len(jobs)}): {work_dir}', flush=True)
-        settings = [f'{key}={value}' for key, value in job.options(cfg, args.data_root).items()]
-        memory = train(job, config, [*settings, *args.cfg_options], work_dir, args.gpus)
+        memory = train(job, config, [f'{key}={value}' for key, value in changed.items()], work_dir, args.gpus)
         result = describe(job, work_dir, config, memory)
         with open(file, 'a') as lines:
             lines.write(json.dumps(result) + '\n')

@@ -7,6 +7,7 @@ from mmseg.registry import METRICS
 from PIL import Image
 
 from mmseg_semi.evaluation import CalibrationMetric
+from mmseg_semi.evaluation.calibration import bin_sums, draw_reliability
 
 
 def sample(logits, true, label=None):
@@ -105,6 +106,17 @@ def test_the_diagram_and_its_numbers_are_written(tmp_path):
     assert np.dot(gaps, bins['count'][1:]) / 300 * 100 == pytest.approx(metrics['ECE'], abs=0.01)
     assert np.asarray(Image.open(out)).std() > 10
     assert sorted(path.name for path in out.parent.iterdir()) == ['reliability.json', 'reliability.png']
+
+
+def test_the_diagram_shows_accuracy_the_gap_to_confidence_and_the_share_of_pixels_of_each_bin():
+    confidence, right = torch.tensor([0.1, 0.7, 0.9, 0.9]), torch.tensor([True, True, True, False])
+    above, below = draw_reliability(bin_sums(confidence, right, 4)).axes
+    heights = [bar.get_height() for bar in above.patches]
+    assert heights[:4] == pytest.approx([1, 0, 1, 0.5])
+    assert heights[4:] == pytest.approx([-0.9, 0, -0.3, 0.4], abs=1e-6)
+    assert [bar.get_y() for bar in above.patches[4:]] == pytest.approx([1, 0, 1, 0.5])
+    assert [bar.get_x() for bar in above.patches] == [0, 0.25, 0.5, 0.75] * 2
+    assert [bar.get_height() for bar in below.patches] == pytest.approx([0.25, 0, 0.25, 0.5])
 
 
 def test_a_prediction_without_probabilities_says_what_to_do():

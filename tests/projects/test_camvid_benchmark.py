@@ -1,25 +1,33 @@
 """The runner on a tree that is laid out as CamVid is, with small random images."""
 
+import importlib.util
 import json
+import os
+import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import torch
+from mmengine.config import Config
 
 from mmseg_semi.datasets.splits import read_list
 
 ROOT = Path(__file__).parents[2]
-SPLITS = ROOT / 'configs/_base_/datasets/splits/camvid/1_8'
+SPLITS = ROOT / 'configs/_base_/datasets/splits/camvid'
 RUN = ROOT / 'projects/camvid_benchmark/run.py'
+WEIGHT = 'model.consistency.0.loss_weight'
 
 
 @pytest.fixture(scope='module')
 def camvid(tmp_path_factory):
     root, rng = tmp_path_factory.mktemp('data') / 'camvid', np.random.default_rng(0)
-    names = [name for part in ('labeled', 'unlabeled') for name in read_list(SPLITS / f'{part}.txt')]
+    names = [name for part in ('labeled', 'unlabeled') for name in read_list(SPLITS / f'1_8/{part}.txt')]
     for part, stems in (('train', names), ('val', ['a', 'b'])):
         for kind in ('images', 'annotations'):
             (root / kind / part).mkdir(parents=True)
@@ -30,49 +38,203 @@ def camvid(tmp_path_factory):
     return root
 
 
-def benchmark(camvid, out, *arguments, iterations=4):
+@pytest.fixture(scope='module')
+def runner():
+    spec = importlib.util.spec_from_file_location('camvid_benchmark', RUN)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def plan(runner, monkeypatch):
+    def run(*arguments):
+        monkeypatch.setattr(sys, 'argv', [str(RUN), '--seeds', '0', *map(str, arguments)])
+        return runner.plan(runner.parse_args())
+
+    return run
+
+
+def command(camvid, out, *arguments, iterations=4, options=()):
+    """Arguments of a few iterations with seed 0; each of them is logged, every second one saved and validated."""
     options = [
         'model.segmentor.backbone.init_cfg=None', f'train_cfg.max_iters={iterations}', 'train_cfg.val_interval=2',
         'default_hooks.checkpoint.interval=2', 'default_hooks.logger.interval=1',
         'train_dataloader.num_workers=0', 'val_dataloader.num_workers=0',
         'train_dataloader.persistent_workers=False', 'val_dataloader.persistent_workers=False',
-        'train_dataloader.batch_size=2', 'train_dataloader.sampler.batch_size=2',
+        *options,
     ]  # fmt: skip
-    return subprocess.run(
-        [sys.executable, str(RUN), '--data-root', str(camvid), '--work-dir', str(out / 'runs'), '--results', str(out),
-         *map(str, arguments), '--cfg-options', *options],
-        capture_output=True, text=True, cwd=ROOT,
-    )  # fmt: skip
+    return [
+        str(RUN), '--data-root', str(camvid), '--work-dir', str(out / 'runs'), '--results', str(out), '--seeds', '0',
+        *map(str, arguments), '--cfg-options', *options,
+    ]  # fmt: skip
 
 
-def read(out):
-    return [json.loads(line) for line in (out / 'small.jsonl').read_text().splitlines()]
+def benchmark(runner, *arguments, **options):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, 'argv', command(*arguments, **options))
+        runner.main()
 
 
-def test_a_grid_of_runs_ends_in_one_result_each_and_is_not_repeated(camvid, tmp_path):
-    grid = ('--methods', 'supervised', '--fractions', '1_8', '1_4', '--seeds', 3)
-    done = benchmark(camvid, tmp_path, *grid)
-    assert done.returncode == 0, done.stdout + done.stderr
-    results = read(tmp_path)
+def read(out, protocol):
+    return [json.loads(line) for line in (out / f'{protocol}.jsonl').read_text().splitlines()]
+
+
+PAIR = ('--protocol', 'holdout', '--methods', 'structured-consistency', 'supervised')
+START = dict(options=['model.unsup_start=2', 'model.unsup_rampup=0'])
+
+
+@pytest.fixture(scope='module')
+def pair(runner, camvid, tmp_path_factory):
+    """Folder of what a supervised and a semi-supervised run left, that are validated on held-out images."""
+    out = tmp_path_factory.mktemp('pair')
+    benchmark(runner, camvid, out, *PAIR, **START)
+    return out
+
+
+def test_a_grid_of_runs_ends_in_one_result_each(pair):
+    results = read(pair, 'holdout')
     assert [(r['method'], r['fraction'], r['seed'], r['protocol']) for r in results] == [
-        ('supervised', '1_8', 3, 'small'), ('supervised', '1_4', 3, 'small')
+        ('supervised', '1_8', 0, 'holdout'), ('structured-consistency', '1_8', 0, 'holdout')
     ]  # fmt: skip
+    head = subprocess.run(['git', 'rev-parse', 'HEAD'], cwd=ROOT, capture_output=True, text=True).stdout.strip()
     for result in results:
         assert [point['iter'] for point in result['curve']] == [2, 4]
         assert result['miou_teacher'] == result['curve'][-1]['teacher']
+        assert result['miou_student'] == result['curve'][-1]['student']
         assert np.mean(list(result['iou'].values())) == pytest.approx(result['miou_teacher'], abs=0.02)
-        assert result['iterations'] == 4
-        assert result['seconds'] > 0
+        assert result['iterations'] == result['options']['train_cfg.max_iters'] == 4
+        assert result['iterations_per_second'] == pytest.approx(4 / result['seconds'], abs=0.1)
         assert result['peak_memory_mib'] > 100
-    assert '| small | 1/4 | supervised | 3 |' in (tmp_path / 'small.md').read_text()
+        assert (ROOT / result['config']).is_file()
+        assert not head or head.startswith(result['commit'].removesuffix('-dirty'))
+        assert result['environment']['processes'] == 1
+        assert {'device', 'torch', 'mmengine', 'mmseg', 'python', 'threads'} < set(result['environment'])
+    rows = (pair / 'holdout.md').read_text().splitlines()[2:]
+    assert ['supervised' in row for row in rows] == [True, False]
+    assert '`model.unsup_start=2`' in rows[1]
 
-    again = benchmark(camvid, tmp_path, *grid)
-    assert again.stdout.count('done before') == 2
-    assert read(tmp_path) == results
+
+def test_runs_with_a_result_are_not_repeated(runner, camvid, pair, capsys):
+    before = (pair / 'holdout.jsonl').read_bytes()
+    benchmark(runner, camvid, pair, *PAIR, **START)
+    assert capsys.readouterr().out.count('done before') == 2
+    assert (pair / 'holdout.jsonl').read_bytes() == before
 
 
-def test_a_method_without_a_config_is_refused_before_anything_runs(camvid, tmp_path):
-    done = benchmark(camvid, tmp_path, '--methods', 'supervised', 'magic')
-    assert done.returncode == 1
-    assert 'no CamVid config of magic; there are ' in done.stderr
+def test_runs_of_the_holdout_protocol_are_validated_on_the_held_out_images_alone(pair):
+    held_out = sorted(read_list(SPLITS / 'holdout/labeled.txt'))
+    evaluations = list(pair.glob('runs/*/evaluation/*/evaluation.json'))
+    assert len(evaluations) == 2
+    for path in evaluations:
+        images = [Path(image) for image in json.loads(path.read_text())['images']]
+        assert sorted(image.stem for image in images) == held_out
+        assert {image.parent.name for image in images} == {'train'}
+
+
+def test_what_a_method_takes_over_from_the_supervised_run_is_what_it_would_have_trained_itself(
+    runner, camvid, pair, tmp_path
+):
+    benchmark(runner, camvid, tmp_path, *PAIR[:-1], **START)
+    (name,) = (path.parent.name for path in tmp_path.glob('runs/*/iter_4.pth'))
+    weights = [
+        torch.load(path, map_location='cpu', weights_only=False)['state_dict']
+        for path in (
+            tmp_path / 'runs' / name / 'iter_4.pth',
+            pair / 'runs' / name / 'iter_4.pth',
+            *pair.glob('runs/holdout-supervised*/iter_4.pth'),
+        )
+    ]
+    assert 'resumed epoch: 0, iter: 2' in (pair / 'runs' / name / 'output.txt').read_text()
+    torch.testing.assert_close(weights[0], weights[1], rtol=0, atol=0)
+    assert any(not torch.equal(weights[1][key], weights[2][key]) for key in weights[2])
+    assert read(tmp_path, 'holdout')[0]['curve'] == read(pair, 'holdout')[1]['curve']
+
+
+def test_a_run_that_is_killed_goes_on_from_its_last_checkpoint(runner, camvid, tmp_path):
+    arguments = (camvid, tmp_path, '--methods', 'supervised')
+    first = subprocess.Popen(
+        [sys.executable, *command(*arguments, iterations=8)], cwd=ROOT, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    while not list(tmp_path.glob('runs/*/last_checkpoint')):
+        assert first.poll() is None
+        time.sleep(0.05)
+    os.killpg(first.pid, signal.SIGKILL)
+    first.wait()
+    assert not (tmp_path / 'small.jsonl').exists()
+    benchmark(runner, *arguments, iterations=8)
+    (output,) = tmp_path.glob('runs/*/output.txt')
+    assert 'resumed epoch: 0, iter: ' in output.read_text()
+    (result,) = read(tmp_path, 'small')
+    assert [point['iter'] for point in result['curve']][-2:] == [6, 8]
+
+
+def test_two_processes_share_the_batch_of_one(runner, camvid, tmp_path):
+    benchmark(runner, camvid, tmp_path, '--methods', 'fixmatch', '--gpus', 2, iterations=2)
+    (result,) = read(tmp_path, 'small')
+    assert result['environment']['processes'] == 2
+    (config,) = tmp_path.glob('runs/*/*/vis_data/config.py')
+    loader = Config.fromfile(config, import_custom_modules=False).train_dataloader
+    assert loader.batch_size == loader.sampler.batch_size == 8 // 2
+
+
+@pytest.mark.parametrize(('arguments', 'message'), [
+    (['--methods', 'supervised', '--gpus', 3], '3 processes cannot share the batch of 4 of small-supervised-1_8-0'),
+    (['--methods', 'supervised', 'magic'], 'no CamVid config of magic; there are '),
+    (['--protocol', 'holdout', '--fractions', 'full'], '--fractions full labels the images that --protocol holdout'),
+])  # fmt: skip
+def test_what_cannot_be_run_is_refused_before_anything_runs(runner, camvid, tmp_path, arguments, message):
+    with pytest.raises(SystemExit, match=re.escape(message)):
+        benchmark(runner, camvid, tmp_path, *arguments)
     assert not (tmp_path / 'runs').exists()
+
+
+@pytest.mark.parametrize('fraction', ['1_32', '1_8', '1_4'])
+def test_images_that_are_held_out_train_no_network(plan, fraction):
+    held_out, val = read_list(SPLITS / 'holdout/labeled.txt'), 'val_dataloader.dataset'
+    for job in plan('--protocol', 'holdout', '--fractions', fraction):
+        settings = job.settings()
+        assert read_list(settings[f'{val}.ann_file']) == held_out
+        assert settings[f'{val}.data_prefix.img_path'] == 'images/train'
+        assert settings[f'{val}.data_prefix.seg_map_path'] == 'annotations/train'
+        lists = [value for key, value in settings.items() if key.startswith('train') and key.endswith('ann_file')]
+        assert len(lists) == (1 if job.method == 'supervised' else 2)
+        assert len(read_list(lists[0])) == {'1_32': 11, '1_8': 46, '1_4': 92}[fraction]
+        trained = [name for path in lists for name in read_list(path)]
+        assert len(trained) > len(held_out) - 50
+        assert not set(held_out) & set(trained)
+    assert len(held_out) == 60
+
+
+def test_a_sweep_is_one_run_for_each_combination_of_values_and_one_supervised_run_of_what_concerns_it(plan):
+    rate = 'optim_wrapper.optimizer.lr'
+    jobs = plan('--methods', 'supervised', 'fixmatch', '--sweep', f'{WEIGHT}=0.5,1', f'{rate}=0.1,0.2')
+    assert [(job.method, job.options) for job in jobs] == [
+        ('supervised', {rate: 0.1}),
+        ('supervised', {rate: 0.2}),
+        *(('fixmatch', {WEIGHT: weight, rate: lr}) for weight in (0.5, 1) for lr in (0.1, 0.2)),
+    ]
+    assert len({job.name for job in jobs}) == len(jobs)
+    assert [job.supervised for job in jobs[2:]] == [jobs[0], jobs[1]] * 2
+    cfg = jobs[2].config()
+    assert cfg.model.consistency[0].loss_weight == 0.5
+    assert jobs[2].settings()[rate] == 0.1
+
+
+def test_the_table_has_a_row_for_each_setting_and_gains_over_the_supervised_run_of_the_same_seed(runner, tmp_path):
+    def result(method, seed, teacher, **options):
+        job = runner.Job(method, '1_8', seed, 'holdout', options)
+        return dict(
+            job._asdict(), miou_teacher=teacher, miou_student=1.0, iterations_per_second=2.0, peak_memory_mib=None
+        )
+
+    results = [result('fixmatch', seed, 50.0 + 4 * seed, **{WEIGHT: 3.0}) for seed in (0, 1)]
+    results += [result('fixmatch', 0, 44.0), result('supervised', 0, 45.0), result('supervised', 1, 47.0)]
+    results[2].pop('options')  # as in results without any
+    runner.write_table(results, tmp_path / 'table.md')
+    assert (tmp_path / 'table.md').read_text().splitlines()[2:] == [
+        '| holdout | 1/8 | supervised | 0, 1 | 46.0 +- 1.4 | 1.0 +- 0.0 |  | 2.0 +- 0.0 |  |',
+        f'| holdout | 1/8 | fixmatch, `{WEIGHT}=3.0` | 0, 1 | 52.0 +- 2.8 | 1.0 +- 0.0 | +6.0 +- 1.4 | 2.0 +- 0.0 |  |',
+        '| holdout | 1/8 | fixmatch | 0 | 44.0 | 1.0 | -1.0 | 2.0 |  |',
+    ]

@@ -19,13 +19,13 @@ def anatomy(run_tool):
     return run
 
 
-@pytest.mark.parametrize('method', ['UniMatch', 'ContextAwareConsistency', 'SemiSegmentor'])
+@pytest.mark.parametrize('method', ['UniMatch', 'FixMatch', 'ContextAwareConsistency', 'SemiSegmentor'])
 def test_the_parts_of_a_step_on_random_images_add_up_to_all_of_it(anatomy, method):
     shapes = ('--crop', 32, '--labeled', 2, '--unlabeled', 4, '--classes', 3)
     parts, whole, runs, ratio = anatomy('--method', method, *shapes)
     assert len(parts) == 8
     assert sum(parts.values()) == pytest.approx(whole, abs=1)
-    assert (parts['networks without gradient (targets)'] > 0) == (method == 'UniMatch')
+    assert (parts['networks without gradient (targets)'] > 0) == (method in ('UniMatch', 'FixMatch'))
     assert all(parts[name] > 0 for name in ('networks with gradient', 'backward', 'optimizer', "teacher's update"))
     assert ratio == pytest.approx(float(runs['step']) / float(runs['floor']), rel=0.01)
 

@@ -70,6 +70,25 @@ def test_a_smaller_labelled_part_lies_in_a_larger_one(run, folder, tmp_path):
     assert set(read(tmp_path / '3')[0]) < set(read(tmp_path / '8')[0])
 
 
+def test_excluded_images_are_in_neither_part(run, folder, tmp_path):
+    run(folder, tmp_path / 'train', '--count', 5)
+    run(folder, tmp_path / 'more', '--count', 3, '--seed', 1)
+    lists = [tmp_path / name / 'labeled.txt' for name in ('train', 'more')]
+    done = run(folder, tmp_path / 'held_out', '--count', 4, '--exclude', *lists)
+    assert done.returncode == 0, done.stderr
+    used, (labeled, unlabeled) = {name for path in lists for name in read_list(path)}, read(tmp_path / 'held_out')
+    assert len(labeled) == 4
+    assert len(labeled) + len(unlabeled) == 16 - len(used)
+    assert not used & {*labeled, *unlabeled}
+
+
+def test_an_excluded_image_that_is_not_there_is_named(run, folder, tmp_path):
+    (tmp_path / 'list.txt').write_text('city0/00\nelsewhere\n')
+    done = run(folder, tmp_path / 'split', '--count', 1, '--exclude', tmp_path / 'list.txt')
+    assert f"list.txt excludes 'elsewhere', which is not in {folder}" in done.stderr
+    assert not (tmp_path / 'split').exists()
+
+
 def test_a_list_can_be_split(run, tmp_path):
     (tmp_path / 'list.txt').write_text('# of mine\na.jpg\nb\nc.d\n')
     run(tmp_path / 'list.txt', tmp_path / 'split', '--count', 1)

@@ -1,6 +1,12 @@
-import pytest
+import base64
+import io
+import re
 
-from mmseg_semi.visualization.report import _summarize, build_report
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmseg_semi.visualization.report import _data_uri, _summarize, build_report
 from mmseg_semi.visualization.runs import Run, group_runs
 
 
@@ -40,3 +46,24 @@ def test_a_long_curve_is_averaged_to_few_points():
 
 def test_a_value_that_is_not_finite_leaves_a_gap():
     assert [point[0] for point in _summarize([[(1, 1.0), (2, float('nan')), (3, 2.0)]])] == [1, 3]
+
+
+def test_student_and_teacher_are_drawn_on_one_scale(work_dir):
+    page = build_report(group_runs([Run(work_dir('sup_0', 0, {2: 30.4, 4: 40.2}))]))  # the student is 1 below
+    charts = re.findall(r'<figcaption>mIoU of the .*?</svg>', page, re.DOTALL)
+    scales = [re.findall(r'class="y".*?>(\S+)</text>', chart) for chart in charts]
+    assert len(scales) == 2
+    assert scales[0] == scales[1]
+    assert float(scales[0][0]) <= 29.4
+    assert float(scales[0][-1]) >= 40.2
+
+
+def test_a_large_picture_enters_the_page_small_and_with_the_colours_of_its_classes():
+    labels = np.kron(np.arange(12).reshape(3, 4), np.ones((340, 512), int))
+    colors = np.random.default_rng(0).integers(0, 256, (12, 3), np.uint8)
+    kind, _, data = _data_uri(colors[labels], 'PNG').partition(';base64,')
+    shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert('RGB'))
+    assert kind == 'data:image/png'
+    assert len(data) < 3000
+    assert shown.shape == (159, 320, 3)
+    assert {tuple(color) for color in shown.reshape(-1, 3)} == {tuple(color) for color in colors}

@@ -9,6 +9,9 @@ same lists everywhere, and the labelled list of a smaller fraction is part of th
 
 With ``--annotations`` the labelled part shows every class, or the tool says which it cannot show; ``--balance`` draws
 images of rare classes as often as of common ones, as far as there are any. Without, classes are not looked at.
+
+``--exclude`` leaves the images of other lists out of both parts. So the labelled part can be held out, to choose
+settings on, from all that trains.
 """
 
 import argparse
@@ -68,6 +71,7 @@ def parse_args() -> argparse.Namespace:
     amount.add_argument('--count', type=int, help='labelled images')
     parser.add_argument('--seed', type=int, default=0, help='default: %(default)s')
     parser.add_argument('--suffix', help="what to cut from the names, such as Cityscapes' _leftImg8bit.png")
+    parser.add_argument('--exclude', type=Path, nargs='+', default=[], help='lists of images for neither part')
     parser.add_argument('--annotations', type=Path, help='their folder: let the labelled part show every class')
     parser.add_argument('--seg-map-suffix', default='.png', help='of the annotations (default: %(default)s)')
     parser.add_argument('--num-classes', type=int, help='ids from 0 to this, left out, are classes; with --annotations')
@@ -82,7 +86,13 @@ def parse_args() -> argparse.Namespace:
 
 
 def main(args: argparse.Namespace) -> None:
-    names = list_names(args.source, (args.suffix,) if args.suffix else IMAGE_SUFFIXES)
+    suffixes = (args.suffix,) if args.suffix else IMAGE_SUFFIXES
+    names = list_names(args.source, suffixes)
+    if args.exclude:
+        excluded = {name: path for path in args.exclude for name in list_names(path, suffixes)}
+        if unknown := sorted(excluded.keys() - names):
+            raise ValueError(f'{excluded[unknown[0]]} excludes {unknown[0]!r}, which is not in {args.source}')
+        names = [name for name in names if name not in excluded]
     num_labeled = args.count if args.count is not None else round(len(names) * args.fraction)
     if not 0 < num_labeled < len(names):
         raise ValueError(f'{num_labeled} of {len(names)} images labelled leaves one part empty')

@@ -71,6 +71,8 @@ def _pixel_losses(logits: Tensor, label: Tensor, window_size: int, ignore_index:
             f"'label' of shape {tuple(label.shape)} names a class beyond the {classes} of 'logits' "
             f'{tuple(logits.shape)} that is not the ignored label {ignore_index}'
         )
+    if window_size == 1:
+        return F.cross_entropy(logits, label, ignore_index=ignore_index, reduction='none')
 
     nearby = _classes_nearby(label, labelled, classes, window_size // 2)
     nearby |= ~labelled[:, None]  # keeps q finite where the window may be empty
