@@ -8,6 +8,7 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from mmseg_semi.models import Target, UnlabeledViews, View, cutmix
 
@@ -176,6 +177,26 @@ def test_statistics_tell_the_share_of_confident_pixels_and_their_confidence():
     torch.testing.assert_close(statistics['confidence'], (sure + 1 / 8) / 2)
     true_label[0, 0, :2], true_label[0, 1] = torch.tensor([3, 4]), 0
     assert target.statistics(0.9, true_label)['pseudo_label_accuracy'] == 0.5
+
+
+class Softmaxes(TorchDispatchMode):
+    """Count images whose classes are normalised."""
+
+    images = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if str(func) in ('aten._softmax.default', 'aten._log_softmax.default', 'aten.logsumexp.default'):
+            self.images += len(args[0])
+        return func(*args, **(kwargs or {}))
+
+
+def test_each_prediction_is_normalised_once_however_often_it_is_mixed():
+    model = build('UniMatch', consistency=[dict(type='PseudoLabelCrossEntropyLoss', threshold=0.13)])
+    inputs, samples = make_batch()
+    with Softmaxes() as softmaxes:
+        model.loss(inputs, samples)
+    two_heads, targets, three_streams = 2 * 2, 4, 3 * 2
+    assert softmaxes.images == two_heads + targets + three_streams
 
 
 LISTS = [
