@@ -3,7 +3,7 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import binary, cascade, knet, pidnet, tiny_segmentor
+from conftest import binary, cascade, encnet, knet, pidnet, segformer, tiny_segmentor
 from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
@@ -227,7 +227,7 @@ def test_two_losses_of_one_name_are_refused():
         build('FixMatch', consistency=[dict(type='PixelConsistencyLoss')] * 2)
 
 
-@pytest.mark.parametrize('segmentor', [tiny_segmentor, cascade, binary, pidnet, knet])
+@pytest.mark.parametrize('segmentor', [tiny_segmentor, cascade, binary, pidnet, knet, encnet, segformer])
 @pytest.mark.parametrize('method', ['CutMixMeanTeacher', 'FixMatch', 'UniMatch'])
 def test_any_kind_of_segmentor_takes_a_step(method, segmentor):
     model = build(method, segmentor(), **({} if method == 'CutMixMeanTeacher' else dict(consistency=LISTS[1])))
