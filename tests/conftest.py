@@ -105,6 +105,26 @@ def knet() -> dict:
     return dict(segmentor, decode_head=head)
 
 
+def encnet() -> dict:
+    """A segmentor whose head gives the classes of the whole image beside those of the pixels."""
+    segmentor = tiny_segmentor()
+    loss_se = dict(type='CrossEntropyLoss', use_sigmoid=True, loss_weight=0.2)
+    segmentor['decode_head'].update(
+        type='EncHead', in_channels=[32, 64], in_index=[2, 3], num_codes=4, loss_se_decode=loss_se
+    )
+    segmentor['decode_head'].pop('num_convs'), segmentor['decode_head'].pop('concat_input')
+    return segmentor
+
+
+def segformer() -> dict:
+    """A segmentor with a transformer as backbone."""
+    backbone = dict(
+        type='MixVisionTransformer', embed_dims=8, num_layers=[1] * 4, num_heads=[1, 1, 2, 2], mlp_ratio=2,
+    )  # fmt: skip
+    head = dict(type='SegformerHead', in_channels=[8, 8, 16, 16], in_index=[0, 1, 2, 3], channels=8, num_classes=8)
+    return dict(type='EncoderDecoder', backbone=backbone, decode_head=dict(head, align_corners=False), test_cfg={})
+
+
 @pytest.fixture(scope='session')
 def tiny_data(tmp_path_factory) -> Path:
     """Root of a dataset of 4 labelled, 6 unlabelled and 2 validation images of 40 x 48 pixels; only to be read."""

@@ -145,6 +145,45 @@ def test_long_schedules_are_175_epochs_of_the_labelled_set_on_8_gpus(labeled):
 
 
 @pytest.mark.parametrize(
+    'path', [path for path in TWINS if re.search('voc12aug.*321|cityscapes.*801', path.stem) and '8xb6' in path.stem],
+    ids=lambda path: path.stem,
+)  # fmt: skip
+def test_fixmatch_and_what_builds_on_it_have_the_numbers_of_the_unimatch_paper(path):
+    cfg, cityscapes = Config.fromfile(path), 'cityscapes' in path.stem
+    assert cfg.model.consistency[0] == dict(type='PseudoLabelCrossEntropyLoss', threshold=0.0 if cityscapes else 0.95)
+    ohem = dict(type='OHEMPixelSampler', thresh=0.7, min_kept=100000)
+    assert cfg.model.segmentor.decode_head.get('sampler') == (ohem if cityscapes else None)
+    labeled, unlabeled = parts(cfg).values()
+    own_size = dict(scale=(2049, 1025) if cityscapes else (500, 500), ratio_range=(0.5, 2.0), keep_ratio=True)
+    geometry = [dict(own_size, type='RandomResize'), dict(type='RandomCrop', crop_size=crops(cfg).pop())]
+    geometry.append(dict(type='RandomFlip', prob=0.5))
+    assert labeled.pipeline[2:-1] == unlabeled.pipeline[1:4] == geometry
+    views = unlabeled.pipeline[-1]
+    strong = [step for name, steps in views.items() if name.startswith('strong') for step in steps]
+    assert [step for step in strong if step.type != 'RandomCutMixRegion'] == [dict(type='StrongPhotometric')] * (
+        len(views) - 2
+    )
+    regions = [step for step in (*unlabeled.pipeline, *strong) if step.type == 'RandomCutMixRegion']
+    assert len(regions) == len([name for name in views if name.startswith('strong')])
+    for region in regions:
+        assert (region.num_boxes, region.area, region.prob) == (1, (0.02, 0.4), 0.5)
+        assert region.aspect_ratio == (0.3, 1 / 0.3)
+
+
+def test_schedules_without_epochs_of_the_labelled_set_are_80_or_240_passes_over_the_unlabelled_one():
+    stated = re.compile(r'max_iters=(\d+)\)  # (\d+) unlabelled images')
+    checked = 0
+    for path in LEAVES:
+        match, gpus = stated.search(path.read_text()), NAME.fullmatch(path.stem)
+        if match:
+            step = int(gpus['gpus']) * int(gpus['batch'])
+            passes = 240 if gpus['crop'] == '801x801' else 80
+            assert int(match[1]) == passes * -(-int(match[2]) // step), path.stem
+            checked += 1
+    assert checked > 10
+
+
+@pytest.mark.parametrize(
     ('row', 'changed'),
     [
         ('pixel', dict(consistency=[dict(type='PixelConsistencyLoss', loss_weight=20.0)])),

@@ -1,7 +1,7 @@
 """Make a supervised mmseg config semi-supervised.
 
 Writes a short config that inherits yours, wraps its model in a method, and trains on a labelled list and on unlabelled
-images; then builds it, so that what does not fit is said at once.
+images; it is built, and a sample of each part is loaded, before it is kept, so that what does not fit is said at once.
 
 Example:
     python tools/make_semi_config.py my_config.py --method unimatch --labeled splits/1_8/labeled.txt \\
@@ -11,13 +11,12 @@ Example:
 import argparse
 import os.path as osp
 from pathlib import Path
-from pprint import pformat
 
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS, MODELS
 
-import mmseg_semi  # noqa: F401
+from mmseg_semi.datasets.splits import IMAGE_SUFFIXES
 
 METHODS = Path(__file__).resolve().parents[1] / 'configs/_base_/methods'
 GEOMETRY = {
@@ -35,7 +34,8 @@ model = dict(_delete_=True, segmentor=_base_.model, **_base_.method)
 
 labeled = _base_.train_dataloader.dataset{wrapped}
 labeled.ann_file = {labeled!r}
-geometry = {geometry}
+geometry = [
+{geometry}]
 {crop}unlabeled = dict(
     type='UnlabeledDataset',
 {unlabeled}    pipeline=[dict(type='LoadUnlabeledImage'), *geometry, *{views}],
@@ -78,7 +78,7 @@ def make(config: str, method: str, labeled: str, unlabeled: str, out: Path) -> s
     Raises:
         SystemExit: If the supervised config is of a kind that cannot be wrapped.
     """
-    base = Config.fromfile(config)
+    base = Config.fromstring(f'_base_ = {config!r}', '.py') if '::' in config else Config.fromfile(config)
     for key in ('model', 'train_dataloader', 'train_cfg'):
         if key not in base:
             raise SystemExit(f'{config} has no {key}: give the config file that you would train')
@@ -105,8 +105,9 @@ def make(config: str, method: str, labeled: str, unlabeled: str, out: Path) -> s
     else:
         source = f'    data_root={names[0]},\n' if dataset.get('data_root') else ''
         source += f'    data_prefix=dict(img_path={names[1]}),\n    ann_file={osp.abspath(unlabeled)!r},\n'
-        if 'img_suffix' in dataset:
-            source += '    img_suffix=labeled.img_suffix,\n'
+        suffix = image_suffix({**dataset, 'ann_file': osp.abspath(labeled)})
+        if suffix not in IMAGE_SUFFIXES:  # those are tried anyway
+            source += f'    img_suffix={suffix!r},\n'
     number = base.train_dataloader.batch_size
     ratio = [number, number if paired else 2 * number]
     folder = out.resolve().parent
@@ -117,7 +118,7 @@ def make(config: str, method: str, labeled: str, unlabeled: str, out: Path) -> s
         method_file=osp.relpath(METHODS / f'{method}.py', folder),
         wrapped=wrapped,
         labeled=osp.abspath(labeled),
-        geometry=pformat(geometry, width=110, sort_dicts=False),
+        geometry=''.join(f'    {call(step)},\n' for step in geometry),
         crop=f'views = _base_.views\nviews[0].crop_size = {tuple(crops[0])}\n' if paired else '',
         views='views' if paired else '_base_.views',
         unlabeled=source,
@@ -126,8 +127,29 @@ def make(config: str, method: str, labeled: str, unlabeled: str, out: Path) -> s
     )
 
 
-def check(path: Path) -> None:
-    """Build the model, without weights, the datasets and their pipelines.
+def image_suffix(dataset: dict) -> str:
+    """Give what a list leaves out of the names of images, which most classes of datasets know.
+
+    Raises:
+        SystemExit: If the dataset does not build.
+    """
+    try:
+        return DATASETS.build(dict(dataset, pipeline=[], lazy_init=True)).img_suffix
+    except Exception as error:
+        raise SystemExit(f'train_dataloader.dataset does not build: {str(error) or type(error).__name__}') from error
+
+
+def call(step: dict) -> str:
+    """Write a transform as configs do."""
+    return f'dict({", ".join(f"{key}={value!r}" for key, value in step.items())})'
+
+
+def check(path: Path, name: Path) -> None:
+    """Build the model, without weights, and the datasets, and load a sample of each part.
+
+    Args:
+        path (Path): Where the config lies.
+        name (Path): What to call it.
 
     Raises:
         SystemExit: Naming what does not fit.
@@ -138,8 +160,10 @@ def check(path: Path) -> None:
     try:
         model = MODELS.build(cfg.model)
         dataset = DATASETS.build(cfg.train_dataloader.dataset)
+        for part in dataset.parts:
+            dataset[dataset.offset(part)]
     except Exception as error:
-        raise SystemExit(f'{path} is written, but does not build: {error}') from error
+        raise SystemExit(f'{name} is not written, since what it says does not build: {error}') from error
     sizes = dict(zip(dataset.parts, dataset.source_sizes, strict=True))
     print(f'{type(model).__name__} of {type(model.student).__name__}, {sizes} images')
 
@@ -154,8 +178,13 @@ def main() -> None:
         raise SystemExit(f'{args.out} exists: remove it, or choose another name')
     text = make(args.config, args.method, args.labeled, args.unlabeled, args.out)
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(text)
-    check(args.out)
+    draft = args.out.with_name(f'.{args.out.name}')
+    try:
+        draft.write_text(text)
+        check(draft, args.out)
+        draft.rename(args.out)
+    finally:
+        draft.unlink(missing_ok=True)
     print(f'Written: {args.out}\nTrain it: python tools/train.py {args.out}')
 
 

@@ -18,6 +18,7 @@ train_dataloader = _base_.train_dataloader
 train_dataloader.update(batch_size=2)
 train_dataloader.sampler.batch_size = 2
 train_dataloader.dataset.labeled.pipeline[3].crop_size = crop_size
+train_dataloader.dataset.labeled.pipeline.pop(5)  # labelled images keep their colours
 unlabeled_pipeline = _base_.unlabeled_pipeline
 unlabeled_pipeline[2].crop_size = crop_size
 optim_wrapper = dict(optimizer=dict(lr=0.005), paramwise_cfg=dict(_delete_=True))

@@ -34,4 +34,4 @@ def cutmix(image: Tensor, target: Target, region: Tensor) -> tuple[Tensor, Targe
         pasted = region > 0 if batch.ndim == 3 else region[:, None] > 0
         return torch.where(pasted, batch[k:], batch[:k])
 
-    return mix(image), Target(logits=mix(target.logits), valid=mix(target.valid), region=region)
+    return mix(image), target.rearranged(mix, region)

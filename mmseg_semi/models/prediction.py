@@ -3,11 +3,14 @@
 Shape letters: B images, C classes, H x W pixels.
 """
 
+import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map_only
 
 
 def with_two_channels(logits: Tensor) -> Tensor:
@@ -104,6 +107,20 @@ class Target(Prediction):
             statistics['pseudo_label_accuracy'] = right.sum() / judged.sum().clamp(min=1)
         return statistics
 
+    def rearranged(self, pick: Callable[[Tensor], Tensor], region: Tensor) -> 'Target':
+        """Take pixels from elsewhere in the batch, with the maps that are computed already.
+
+        Args:
+            pick (Callable): Takes the pixels, from (B, ..., H, W) to (K, ..., H, W).
+            region (Tensor): (K, H, W) int64, of the result.
+
+        Returns:
+            Target: Of K images.
+        """
+        target = copy.copy(self)
+        vars(target).update(tree_map_only(Tensor, pick, vars(self)), region=region)
+        return target
+
     def __getitem__(self, images: slice) -> 'Target':
         """Take some images of the batch."""
-        return Target(self.logits[images], self.valid[images], self.region[images])
+        return self.rearranged(lambda batch: batch[images], self.region[images])

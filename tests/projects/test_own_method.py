@@ -48,6 +48,10 @@ def test_half_of_the_partner_s_classes_are_pasted_along_their_outlines():
         assert torch.equal(target.label[i], torch.where(pasted, partner, label[i]))
 
 
+def test_the_readme_shows_the_config_as_it_is():
+    assert f'```python\n{CONFIG.read_text()}```' in (CONFIG.parent / 'README.md').read_text()
+
+
 def test_the_config_trains(tiny_data, tmp_path):
     cfg = Config.fromfile(CONFIG)
     dataset = cfg.train_dataloader.dataset

@@ -1,3 +1,7 @@
+from pathlib import Path
+
+import mmcv
+import numpy as np
 import pytest
 from mmengine.config import Config
 from mmengine.runner import Runner
@@ -62,10 +66,27 @@ def test_unlabelled_images_may_come_from_a_folder(run_tool, supervised, tmp_path
     assert "'unlabeled': 2}" in done.stdout
 
 
+def test_a_config_that_mmseg_ships_is_read_with_the_suffix_that_its_dataset_knows(run_tool, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    image, label = (np.zeros((96, 192, *channels), np.uint8) for channels in ((3,), ()))
+    for name in 'abc':
+        mmcv.imwrite(image, f'data/cityscapes/leftImg8bit/train/x/{name}_leftImg8bit.png')
+        mmcv.imwrite(label, f'data/cityscapes/gtFine/train/x/{name}_gtFine_labelTrainIds.png')
+    Path('labeled.txt').write_text('x/a\n')
+    Path('unlabeled.txt').write_text('x/b\nx/c\n')
+    config = 'mmseg::cgnet/cgnet_fcn_4xb4-60k_cityscapes-680x680.py'
+    lists = ['--labeled', 'labeled.txt', '--unlabeled', 'unlabeled.txt']
+    done = run_tool('make_semi_config.py', config, '--method', 'unimatch', *lists, '-o', 'semi.py')
+    assert done.returncode == 0, done.stderr
+    assert "UniMatch of EncoderDecoder, {'labeled': 1, 'unlabeled': 2} images" in done.stdout
+    unlabeled = Config.fromfile('semi.py').train_dataloader.dataset.unlabeled
+    assert unlabeled.img_suffix == '_leftImg8bit.png'
+
+
 @pytest.mark.parametrize(('change', 'message'), [
     (dict(train_cfg=dict(type='EpochBasedTrainLoop', max_epochs=2, _delete_=True)), 'counts epochs'),
     (dict(train_dataloader=dict(dataset=dict(pipeline=[dict(type='LoadImageFromFile')]))), 'has no RandomCrop'),
-    (dict(model=dict(decode_head=dict(type='Unknown'))), 'is written, but does not build'),
+    (dict(model=dict(decode_head=dict(type='Unknown'))), 'does not build'),
 ])  # fmt: skip
 def test_a_config_that_cannot_be_wrapped_is_refused_in_a_sentence(run_tool, supervised, tmp_path, change, message):
     path, root = supervised
@@ -78,3 +99,4 @@ def test_a_config_that_cannot_be_wrapped_is_refused_in_a_sentence(run_tool, supe
     assert done.returncode == 1
     assert message in done.stderr
     assert 'Traceback' not in done.stderr
+    assert not list(tmp_path.glob('*semi.py'))

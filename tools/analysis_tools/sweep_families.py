@@ -1,9 +1,9 @@
 """Let the smallest config of each of mmseg's families take one training step with each method.
 
 Weights are not downloaded, synchronised batch norm is reverted, the crop is the smallest at which the segmentor itself
-takes a step. Every family has its own process, whose memory is capped, so that none can take others down. Results are
-written as they come, one JSON object a line, and a table in Markdown at the end; families in the file are not run
-again.
+takes a step; a backbone that is built for one image size is built for the crop. Every family has its own process, whose
+memory is capped, so that none can take others down. Results are written as they come, one JSON object a line, and a
+table in Markdown at the end; families in the file are not run again.
 
 Example:
     python tools/analysis_tools/sweep_families.py --out work_dirs/families.jsonl
@@ -32,7 +32,7 @@ import mmseg_semi  # noqa: F401
 
 CONFIGS = Path(mmseg.__file__).parent / '.mim/configs'
 METHODS = ('SemiSegmentor', 'CutMixMeanTeacher', 'FixMatch', 'UniMatch', 'ContextAwareConsistency')
-CROPS = (64, 128, 256, 512, 640)
+CROPS = (64, 128, 256, 512)
 
 
 def parse_args() -> argparse.Namespace:
@@ -138,6 +138,8 @@ def step(method: str, segmentor: dict, crop: int) -> str | None:
         if method in ('FixMatch', 'UniMatch'):  # so that a network without weights has pseudo labels to learn from
             options = dict(consistency=[dict(type='PseudoLabelCrossEntropyLoss', threshold=0.0)])
         segmentor = Config(dict(segmentor=segmentor)).segmentor
+        if 'img_size' in segmentor.get('backbone', {}):  # the only size that some take
+            segmentor.backbone.img_size = (crop, crop)
         if method == 'ContextAwareConsistency':
             plain = revert_sync_batchnorm(MODELS.build(segmentor)).eval()
             with torch.no_grad():

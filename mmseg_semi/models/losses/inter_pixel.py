@@ -59,16 +59,20 @@ def inter_pixel_loss(
     if mask is None:
         mask = torch.ones(batch, height, width, dtype=torch.bool, device=student_logits.device)
     check_tensor('mask', mask, 'bool', (batch, height, width))
-    if mode not in _MODES:
-        raise ValueError(f"'mode' must be one of {_MODES}, but is {mode!r}")
-    if not temperature > 0:
-        raise ValueError(f"'temperature' must be above 0, but is {temperature}")
+    _check_options(mode, temperature)
 
     teacher_logits = teacher_logits.detach().to(student_logits.dtype)
     if mode == 'kl':
         return with_gradient(student_logits, *_kl(student_logits, teacher_logits, mask, temperature))
     student_prob = student_logits.softmax(dim=1)
     return with_gradient(student_prob, *_correlation(student_prob, teacher_logits.softmax(dim=1), mask))
+
+
+def _check_options(mode: str, temperature: float) -> None:
+    if mode not in _MODES:
+        raise ValueError(f"'mode' must be one of {_MODES}, but is {mode!r}")
+    if not temperature > 0:
+        raise ValueError(f"'temperature' must be above 0, but is {temperature}")
 
 
 @torch.no_grad()
@@ -146,8 +150,7 @@ class InterPixelLoss(nn.Module):
         loss_name: str = 'loss_inter_pixel',
     ) -> None:
         super().__init__()
-        if mode not in _MODES:
-            raise ValueError(f"'mode' must be one of {_MODES}, but is {mode!r}")
+        _check_options(mode, temperature)
         check_share('threshold', threshold)
         self.mode = mode
         self.temperature = temperature

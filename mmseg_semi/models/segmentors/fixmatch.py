@@ -1,3 +1,5 @@
+from collections.abc import Iterator
+
 import torch
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
@@ -55,15 +57,21 @@ class FixMatch(SemiSegmentor):
         return views.weak.image[: len(views.weak.image) // 2]
 
     def student_input(self, views: UnlabeledViews) -> tuple[Tensor, Target]:
-        """Mix k strong images, and their pseudo labels, out of 2k."""
-        return cutmix(views.strong.image, self.pseudo_label(views), views.strong.region)
+        """Mix k images of the first strong view, and their pseudo labels, out of 2k."""
+        return next(self.mixes(views, self.pseudo_label(views)))
+
+    def mixes(self, views: UnlabeledViews, target: Target) -> Iterator[tuple[Tensor, Target]]:
+        """Mix each strong view, and the pseudo labels as its images."""
+        strong = (getattr(views, name) for name in self.cutmix_views)
+        return (cutmix(view.image, target, view.region) for view in strong)
 
     def loss_unlabeled(self, views: UnlabeledViews) -> dict[str, Tensor]:
         """Compute L_s / 2."""
         target = self.pseudo_label(views)
-        image, mixed = cutmix(views.strong.image, target, views.strong.region)
+        statistics = target.statistics(self.threshold, views.weak.true_label)
+        ((image, mixed),) = self.mixes(views, target)
         losses = self.consistency(Prediction(self.seg_logits(self.student, image)), mixed)
-        return {**weighted(losses, 0.5), **target.statistics(self.threshold, views.weak.true_label)}
+        return {**weighted(losses, 0.5), **statistics}
 
     @torch.no_grad()
     def pseudo_label(self, views: UnlabeledViews) -> Target:

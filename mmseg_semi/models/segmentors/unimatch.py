@@ -4,8 +4,7 @@ from mmseg.registry import MODELS
 from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
-from ..cutmix import cutmix
-from ..prediction import Prediction, Target
+from ..prediction import Prediction
 from ..views import UnlabeledViews
 from .fixmatch import FixMatch
 from .semi_segmentor import weighted
@@ -32,18 +31,13 @@ class UniMatch(FixMatch):
         """Let the weak images pass with the labelled ones: their features are to be perturbed."""
         return self.base_images(views)
 
-    def student_input(self, views: UnlabeledViews) -> tuple[Tensor, Target]:
-        """Mix k images of the first strong view, and their pseudo labels, out of 2k."""
-        return cutmix(views.strong1.image, self.pseudo_label(views), views.strong1.region)
-
     def loss_unlabeled(self, views: UnlabeledViews) -> dict[str, Tensor]:
         """Compute (L_s1 / 4 + L_s2 / 4 + L_fp / 2) / 2."""
         target = self.pseudo_label(views)
-        weak = self.base_images(views)
-        (image1, target1), (image2, target2) = (
-            cutmix(view.image, target, view.region) for view in (views.strong1, views.strong2)
-        )
+        statistics = target.statistics(self.threshold, views.weak.true_label)
+        (image1, target1), (image2, target2) = self.mixes(views, target)
         strong1, strong2 = self.seg_logits(self.student, torch.cat([image1, image2])).chunk(2)
+        weak = self.base_images(views)
         perturbed = self.seg_logits(self.student, weak, tree_map_only(Tensor, _drop_channels, views.features))
         streams = dict(
             s1=(strong1, target1, 1 / 8),
@@ -54,7 +48,7 @@ class UniMatch(FixMatch):
         for name, (logits, stream_target, weight) in streams.items():
             stream = self.consistency(Prediction(logits), stream_target)
             losses.update({f'{name}.{key}': value for key, value in weighted(stream, weight).items()})
-        return {**losses, **target.statistics(self.threshold, views.weak.true_label)}
+        return {**losses, **statistics}
 
 
 def _drop_channels(feature: Tensor) -> Tensor:

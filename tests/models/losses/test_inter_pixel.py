@@ -160,6 +160,14 @@ def test_the_module_takes_the_confident_and_valid_pixels_of_the_target(mode):
     torch.testing.assert_close(loss, 0.5 * inter_pixel_loss(student, teacher, mask, mode, 2.0))
 
 
-def test_a_threshold_that_is_no_share_is_refused():
-    with pytest.raises(ValueError, match=r"'threshold' must be a number in \[0, 1\], but is 95"):
-        InterPixelLoss(threshold=95)
+@pytest.mark.parametrize(
+    ('option', 'message'),
+    [
+        (dict(threshold=95), r"'threshold' must be a number in \[0, 1\], but is 95"),
+        (dict(mode='cosine'), "'mode' must be one of .* but is 'cosine'"),
+        (dict(temperature=0), "'temperature' must be above 0"),
+    ],
+)
+def test_the_module_refuses_what_is_out_of_range_when_it_is_built(option, message):
+    with pytest.raises(ValueError, match=message):
+        InterPixelLoss(**option)

@@ -3,11 +3,12 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import binary, cascade, knet, pidnet, tiny_segmentor
+from conftest import binary, cascade, encnet, knet, pidnet, segformer, tiny_segmentor
 from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from mmseg_semi.models import Target, UnlabeledViews, View, cutmix
 
@@ -178,6 +179,26 @@ def test_statistics_tell_the_share_of_confident_pixels_and_their_confidence():
     assert target.statistics(0.9, true_label)['pseudo_label_accuracy'] == 0.5
 
 
+class Softmaxes(TorchDispatchMode):
+    """Count images whose classes are normalised."""
+
+    images = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if str(func) in ('aten._softmax.default', 'aten._log_softmax.default', 'aten.logsumexp.default'):
+            self.images += len(args[0])
+        return func(*args, **(kwargs or {}))
+
+
+def test_each_prediction_is_normalised_once_however_often_it_is_mixed():
+    model = build('UniMatch', consistency=[dict(type='PseudoLabelCrossEntropyLoss', threshold=0.13)])
+    inputs, samples = make_batch()
+    with Softmaxes() as softmaxes:
+        model.loss(inputs, samples)
+    two_heads, targets, three_streams = 2 * 2, 4, 3 * 2
+    assert softmaxes.images == two_heads + targets + three_streams
+
+
 LISTS = [
     [dict(type='PixelConsistencyLoss', loss_weight=2.0), dict(type='StructuredConsistencyLoss', num_pairs=50)],
     [dict(type='PseudoLabelCrossEntropyLoss', threshold=0.13), dict(type='InterPixelLoss', threshold=0.13)],
@@ -206,7 +227,7 @@ def test_two_losses_of_one_name_are_refused():
         build('FixMatch', consistency=[dict(type='PixelConsistencyLoss')] * 2)
 
 
-@pytest.mark.parametrize('segmentor', [tiny_segmentor, cascade, binary, pidnet, knet])
+@pytest.mark.parametrize('segmentor', [tiny_segmentor, cascade, binary, pidnet, knet, encnet, segformer])
 @pytest.mark.parametrize('method', ['CutMixMeanTeacher', 'FixMatch', 'UniMatch'])
 def test_any_kind_of_segmentor_takes_a_step(method, segmentor):
     model = build(method, segmentor(), **({} if method == 'CutMixMeanTeacher' else dict(consistency=LISTS[1])))
