@@ -3,7 +3,8 @@ _base_ = [
     '../_base_/methods/structured_consistency.py',
 ]
 # The paper starts from a network that segments well. From ImageNet weights, half of this schedule learns from the
-# labels alone, and the paper's weights of 20 and 3 would drown what rare classes still learn: see projects/camvid_benchmark.
+# labels alone, and the paper's weights of 20 and 3 would drown what rare classes still learn:
+# see projects/camvid_benchmark.
 method = _base_.method
 method.consistency[0].loss_weight = 1.0
 method.consistency[1].loss_weight = 0.15
