@@ -240,7 +240,8 @@ def tiny_config(tiny_data, tmp_path) -> Callable[..., Config]:
                     ),
                 ],
                 work_dir=str(tmp_path / 'work'),
-            )
+            ),
+            format_python_code=False,  # which takes longer than to train
         )
 
     return make
