@@ -26,18 +26,8 @@ def describe(run: Run) -> dict[str, Any]:
     found = list(ROOT.glob(f'configs/*/{run.name}.py'))
     if not found:
         raise SystemExit(f'{run.work_dir}: configs/ has no {run.name}.py')
-    last = run.validations[-1]
-    return dict(
-        method=run.name.split('_')[0],
-        seed=run.seed,
-        miou_teacher=round(last['teacher/mIoU'], 2),
-        miou_student=round(last['student/mIoU'], 2),
-        iterations=run.iterations,
-        seconds=run.seconds and round(run.seconds, 1),
-        config=found[0].relative_to(ROOT).as_posix(),
-        commit=run.cfg.get('commit'),
-        environment=run.environment,
-    )
+    config = found[0].relative_to(ROOT).as_posix()
+    return dict(method=run.name.split('_')[0], seed=run.seed, config=config, **run.result())
 
 
 def parse_args() -> argparse.Namespace:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mmengine.config import Config
 
@@ -109,6 +109,18 @@ class Run:
         if not self.finished:
             return f'unfinished, {self.iterations} of {self.max_iters}'
         return '' if self.validations else 'no validation logged'
+
+    def result(self) -> dict[str, Any]:
+        """Sum up a finished run with student and teacher, as results files hold it."""
+        last = self.validations[-1]
+        return dict(
+            miou_teacher=round(last['teacher/mIoU'], 2),
+            miou_student=round(last['student/mIoU'], 2),
+            iterations=self.iterations,
+            seconds=self.seconds and round(self.seconds, 1),
+            commit=self.cfg.get('commit'),
+            environment=self.environment,
+        )
 
     @property
     def supervised(self) -> bool:

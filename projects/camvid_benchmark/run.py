@@ -212,11 +212,17 @@ def take_over(job: Job, work_dir: Path, supervised: Path) -> None:
 def describe(job: Job, work_dir: Path, config: Path, memory: int) -> dict[str, Any]:
     """Collect what is known of a finished run."""
     run = Run(work_dir)
-    last = run.validations[-1]
+    result = run.result()
+    result['environment'] = dict(
+        result['environment'],
+        mmengine=mmengine.__version__,
+        mmseg=mmseg.__version__,
+        python=platform.python_version(),
+        threads=os.environ.get('OMP_NUM_THREADS'),
+    )
     return dict(
         **job._asdict(),
-        miou_teacher=round(last['teacher/mIoU'], 2),
-        miou_student=round(last['student/mIoU'], 2),
+        **result,
         iou={
             name: round(iou, 2) for name, iou in evaluate(run, work_dir / 'evaluation').iou.items() if iou is not None
         },
@@ -224,19 +230,9 @@ def describe(job: Job, work_dir: Path, config: Path, memory: int) -> dict[str, A
             dict(iter=line['step'], teacher=round(line['teacher/mIoU'], 2), student=round(line['student/mIoU'], 2))
             for line in run.validations
         ],
-        iterations=run.iterations,
-        seconds=round(run.seconds, 1),
         iterations_per_second=round(run.iterations / run.seconds, 3),
         peak_memory_mib=run.memory or memory,
         config=str(config.relative_to(ROOT)),
-        commit=run.cfg.get('commit'),
-        environment=dict(
-            run.environment,
-            mmengine=mmengine.__version__,
-            mmseg=mmseg.__version__,
-            python=platform.python_version(),
-            threads=os.environ.get('OMP_NUM_THREADS'),
-        ),
     )
 
 

@@ -7,7 +7,6 @@ from mmengine.runner import IterBasedTrainLoop
 from mmseg.datasets import BaseSegDataset
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.registry import HOOKS
-from mmseg.structures import SegDataSample
 
 from mmseg_semi.datasets import PseudoLabeledDataset, SemiDataset, SemiSampler, semi_collate
 from mmseg_semi.datasets.checks import check_disjoint, check_labeled, check_unlabeled, reads_annotations
@@ -101,21 +100,5 @@ class DatasetCheckHook(Hook):
                         f'size={tuple(size)}: let crop_size and size agree'
                     )
             if name == 'unlabeled':
-                self._check_views(sample['data_samples'], model)
                 batch = model.data_preprocessor(semi_collate([sample]), training=True)
                 model.check_views(model.unlabeled_views(**batch))
-
-    def _check_views(self, views: dict[str, SegDataSample], model) -> None:
-        method = type(model).__name__
-        missing = [name for name in model.view_names if name not in views]
-        if missing:
-            raise ValueError(
-                f'{method} learns from the views {list(model.view_names)}, but the unlabelled pipeline makes '
-                f'{list(views)}: name {missing} in its MultiView'
-            )
-        unmixed = [name for name in model.cutmix_views if 'cutmix_region' not in views[name]]
-        if unmixed:
-            raise ValueError(
-                f'{method} mixes the views {unmixed}, but the unlabelled pipeline does not say where: put a '
-                'RandomCutMixRegion into them, or before MultiView'
-            )

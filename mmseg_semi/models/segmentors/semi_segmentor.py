@@ -130,11 +130,27 @@ class SemiSegmentor(BaseSegmentor):
         return {}
 
     def check_views(self, views: UnlabeledViews) -> None:
-        """Raise a ``ValueError`` before training where a method cannot learn from such views; here never.
+        """See before training whether the method can learn from such views.
 
         Args:
             views (UnlabeledViews): Of one image.
+
+        Raises:
+            ValueError: If one of ``view_names`` is missing, or nobody says where to mix one of ``cutmix_views``.
         """
+        method, made = type(self).__name__, vars(views)
+        missing = [name for name in self.view_names if name not in made]
+        if missing:
+            raise ValueError(
+                f'{method} learns from the views {list(self.view_names)}, but the unlabelled pipeline makes '
+                f'{list(made)}: name {missing} in its MultiView'
+            )
+        unmixed = [name for name in self.cutmix_views if 'cutmix_region' not in made[name].data_samples[0]]
+        if unmixed:
+            raise ValueError(
+                f'{method} mixes the views {unmixed}, but the unlabelled pipeline does not say where: put a '
+                'RandomCutMixRegion into them, or before MultiView'
+            )
 
     def joining_images(self, views: UnlabeledViews) -> Tensor | None:
         """Name unlabelled images, (B, 3, H, W), that pass the student in one batch with the labelled ones; here none.
