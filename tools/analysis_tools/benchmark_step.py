@@ -31,6 +31,7 @@ from benchmark_losses import peak_memory
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 from mmengine.structures import PixelData
+from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map_only
@@ -41,12 +42,15 @@ from mmseg_semi.engine.launch import prepare_device
 from mmseg_semi.models import SemiSegmentor
 
 NORM = dict(type='BN', requires_grad=True)
-VIEWS = dict(
-    CutMixMeanTeacher=('weak', 'strong'), FixMatch=('weak', 'strong'), UniMatch=('weak', 'strong1', 'strong2'),
-    ContextAwareConsistency=('crop1', 'crop2'), SemiSegmentor=(),
+# Random networks are not confident: without its threshold a loss has as many pixels as it can.
+METHODS = dict(
+    SemiSegmentor={}, CutMixMeanTeacher={}, FixMatch={}, UniMatch={},
+    ContextAwareConsistency=dict(contrast=dict(type='DirectionalContrastiveLoss', pos_threshold=0.0)),
+    IPixMatch=dict(
+        type='UniMatch',
+        consistency=[dict(type='PseudoLabelCrossEntropyLoss'), dict(type='InterPixelLoss', threshold=0.0)],
+    ),
 )  # fmt: skip
-# Random networks are not confident: without its threshold the contrast has as many anchors as it can.
-OPTIONS = dict(ContextAwareConsistency=dict(contrast=dict(type='DirectionalContrastiveLoss', pos_threshold=0.0)))
 DATA, PREPARE, TARGET, STUDENT, METHOD, BACKWARD, OPTIMIZER, EMA = PARTS = (
     'data: waiting for the loader', 'data preprocessor', 'networks without gradient (targets)',
     'networks with gradient', "losses and the method's own", 'backward', 'optimizer', "teacher's update",
@@ -64,7 +68,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--threads', type=int, help="threads on the CPU, where not torch's own choice")
     parser.add_argument('--amp', action='store_true', help='with automatic mixed precision (GPU only)')
     random = parser.add_argument_group('random images')
-    random.add_argument('--method', choices=VIEWS, default='UniMatch', help='whose step')
+    random.add_argument('--method', choices=METHODS, default='UniMatch', help='whose step')
     random.add_argument('--depth', type=int, default=18, help='of the ResNet in DeepLabv3+')
     random.add_argument('--classes', type=int, default=21, help='classes')
     random.add_argument('--crop', type=int, default=321, help='side of a crop')
@@ -92,12 +96,17 @@ def deeplabv3plus(args: argparse.Namespace) -> dict:
     )  # fmt: skip
 
 
+def configure_model(args: argparse.Namespace) -> dict:
+    """Wrap that network in a method."""
+    return {'type': args.method, 'segmentor': deeplabv3plus(args), **METHODS[args.method]}
+
+
 def random_training(args: argparse.Namespace) -> Config:
     """Configure a method's training, all but its data."""
     return Config(
         dict(
             default_scope='mmseg',
-            model=dict(type=args.method, segmentor=deeplabv3plus(args), **OPTIONS.get(args.method, {})),
+            model=configure_model(args),
             train_cfg=dict(type='SemiIterBasedTrainLoop', max_iters=10**6),
             optim_wrapper=dict(
                 type='OptimWrapper', optimizer=dict(type='SGD', lr=0.001, momentum=0.9, weight_decay=0.0001)
@@ -118,7 +127,7 @@ def random_batch(args: argparse.Namespace) -> dict[str, dict[str, list]]:
     region[:, args.crop // 4 : args.crop // 2, args.crop // 4 : args.crop // 2] = 1
     overlap = (0, 0, args.crop, args.crop)
     place = dict(img_shape=size, crop_offset=(0, 0), overlap=overlap, flip_direction=None, iou_in_range=True)
-    for view in VIEWS[args.method]:
+    for view in MODELS.get(configure_model(args)['type']).view_names:
         inputs[view] = list(torch.randn(args.unlabeled, 3, *size))
         samples[view] = [
             SegDataSample(metainfo=place, valid_map=PixelData(data=valid), cutmix_region=PixelData(data=region))
