@@ -343,7 +343,7 @@ def measure(args: argparse.Namespace, runner: Runner) -> None:
 
     images = ', '.join(f'{len(view)} {name}' for name, view in batch['inputs'].items())
     where = torch.cuda.get_device_name(device) if device.type == 'cuda' else f'{torch.get_num_threads()} threads'
-    print(f'{args.config or type(model).__name__}: {images} of {size[0]} x {size[1]}, {len(passes)} passes, {where}')
+    print(f'{args.config or args.method}: {images} of {size[0]} x {size[1]}, {len(passes)} passes, {where}')
     whole = median(sum(parts.values()) for parts in clock.steps)
     print(f'{"part of a step":<38}{"time (ms)":>12}{"share":>8}')
     for name in PARTS:
