@@ -2,7 +2,10 @@ _base_ = [
     '../supervised/supervised_deeplabv3plus_r18-slim_1xb4-800_scenes-16-96x96.py',
     '../_base_/methods/context_aware_consistency.py',
 ]
-model = dict(_delete_=True, segmentor=_base_.model.segmentor, unsup_start=200, **_base_.method)
+# From scratch, the paper's 0.1 lets the contrast lead before labels have told the classes apart.
+method = _base_.method
+method.contrast.loss_weight = 0.03
+model = dict(_delete_=True, segmentor=_base_.model.segmentor, unsup_start=200, **method)
 # Images must be larger than crops to leave room for contexts; colours tell these classes apart.
 own_augmentation = [
     dict(type='StrongPhotometric', brightness=0.2, contrast=0.2, saturation=0.2, hue=0.03, gray_prob=0),
