@@ -42,6 +42,11 @@ METHODS = dict(
         'Structured Consistency Loss for semi-supervised semantic segmentation',
         'https://arxiv.org/abs/2001.04647',
     ),
+    cutmix=Method(
+        'CutMix mean teacher',
+        'Semi-supervised semantic segmentation needs strong, varied perturbations',
+        'https://arxiv.org/abs/1906.01916',
+    ),
     context_aware_consistency=Method(
         'Context-aware consistency',
         'Semi-supervised Semantic Segmentation with Directional Context-aware Consistency',

@@ -132,7 +132,7 @@ class InterPixelLoss(nn.Module):
     Args:
         mode (str): ``'kl'`` or ``'correlation'``. Defaults to ``'kl'``.
         temperature (float): Of ``'kl'``. Defaults to 1.0.
-        threshold (float): Confidence from which a pixel counts, in [0, 1]. Defaults to 0.95.
+        threshold (float): Confidence from which a pixel counts, in [0, 1]. Defaults to 0.8.
         loss_weight (float): Factor on the loss. Defaults to 1.0.
         loss_name (str): Name of the loss in the log. It enters the total if it contains ``loss``. Defaults to
             ``'loss_inter_pixel'``.
@@ -145,7 +145,7 @@ class InterPixelLoss(nn.Module):
         self,
         mode: str = 'kl',
         temperature: float = 1.0,
-        threshold: float = 0.95,
+        threshold: float = 0.8,
         loss_weight: float = 1.0,
         loss_name: str = 'loss_inter_pixel',
     ) -> None:
