@@ -94,7 +94,7 @@ What was trained with this repository: the teacher's mIoU at the last iteration,
 There are no weights to download, since each run takes minutes; a config and a seed repeat it:
 
 ```bash
-python tools/train.py CONFIG --cfg-options randomness.seed=SEED
+python tools/train.py CONFIG --work-dir work_dirs/NAME --cfg-options randomness.seed=SEED
 ```
 
 The other configs of the repository, for VOC and Cityscapes, follow their papers and were not trained here.

@@ -2,7 +2,7 @@
 
 from importlib import import_module
 
-_INSTALL = 'pip install "mmseg-semi[onedl]"'
+_INSTALL = "pip install -e '.[onedl]' in the repository of mmseg_semi"
 # module: (lowest version that works, first one that does not)
 _SUPPORTED = {
     'mmengine': ('0.10.0', '1.0.0'),

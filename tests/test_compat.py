@@ -17,7 +17,7 @@ def test_the_installed_versions_are_supported():
 @pytest.mark.parametrize('version', ['1.7.0', '3.0.0'])
 def test_an_unsupported_version_is_refused_with_what_to_install(monkeypatch, version):
     monkeypatch.setattr(mmcv, '__version__', version)
-    message = rf'needs mmcv >= .*, but {version} is installed; install a supported version with pip install "mmseg-semi'
+    message = rf"needs mmcv >= .*, but {version} is installed; install a supported version with pip install -e "
     with pytest.raises(ImportError, match=message):
         check_versions()
 
@@ -30,7 +30,7 @@ def test_an_unsupported_version_is_refused_with_what_to_install(monkeypatch, ver
 def test_what_cannot_be_imported_is_named_with_what_to_install(before, named):
     done = subprocess.run([sys.executable, '-c', f'{before}; import mmseg_semi'], capture_output=True, text=True)
     assert f'ImportError: mmseg_semi cannot import {named} (' in done.stderr
-    assert done.stderr.rstrip().endswith('install it with pip install "mmseg-semi[onedl]"')
+    assert done.stderr.rstrip().endswith("install it with pip install -e '.[onedl]' in the repository of mmseg_semi")
 
 
 def test_configs_of_mmseg_can_be_inherited(tmp_path):

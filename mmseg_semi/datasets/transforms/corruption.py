@@ -92,6 +92,7 @@ def _package():
         import imagecorruptions
     except ImportError as error:
         raise ImportError(
-            f'ImageCorruption needs the package imagecorruptions-imaug ({error}): pip install "mmseg-semi[robustness]"'
+            f'ImageCorruption needs the package imagecorruptions-imaug ({error}): '
+            "pip install -e '.[robustness]' in the repository of mmseg_semi"
         ) from error
     return imagecorruptions
