@@ -17,7 +17,7 @@ def test_the_installed_versions_are_supported():
 @pytest.mark.parametrize('version', ['1.7.0', '3.0.0'])
 def test_an_unsupported_version_is_refused_with_what_to_install(monkeypatch, version):
     monkeypatch.setattr(mmcv, '__version__', version)
-    message = rf"needs mmcv >= .*, but {version} is installed; install a supported version with pip install -e "
+    message = rf'needs mmcv >= .*, but {version} is installed; install a supported version with pip install -e '
     with pytest.raises(ImportError, match=message):
         check_versions()
 

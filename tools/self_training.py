@@ -20,9 +20,9 @@ from pathlib import Path
 from pprint import pformat
 
 from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.device import get_device
 from mmengine.dist import barrier, is_main_process
 from mmengine.registry import init_default_scope
-from mmengine.utils import import_modules_from_strings
 from mmseg.registry import DATASETS
 
 from mmseg_semi.datasets.conversion import errors_in_one_sentence
@@ -31,10 +31,10 @@ from mmseg_semi.engine.pseudo_labels import (
     check_threshold,
     find_unlabeled,
     fingerprint_file,
-    load_segmentor,
     segment,
     write_pseudo_labels,
 )
+from mmseg_semi.models import load_segmentor
 
 HEADER = """# Made by tools/self_training.py: labels, and pseudo labels with a confidence of {threshold} and more.
 _base_ = './supervised.py'
@@ -116,15 +116,9 @@ def write_once(path: Path, text: str) -> None:
 
 
 def compose(cfg: Config, folder: str, num_pseudo_labeled: int, threshold: float) -> str:
-    """Write the config of stage 3.
-
-    Raises:
-        ValueError: If the labelled dataset maps the ids of its annotations.
-    """
+    """Write the config of stage 3."""
     labeled, path = find_labeled(cfg)
     dataset = DATASETS.build(labeled)
-    if dataset.metainfo.get('label_map'):
-        raise ValueError(f'{labeled.type} maps ids to other classes than its own, which pseudo labels cannot follow')
     imports = cfg.get('custom_imports', {}).get('imports', [])
     names = dict(
         threshold=threshold,
@@ -146,8 +140,6 @@ def main(args: argparse.Namespace) -> None:
     cfg = Config.fromfile(args.config)
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
-    if cfg.get('custom_imports'):
-        import_modules_from_strings(**cfg.custom_imports)
     init_default_scope(cfg.get('default_scope', 'mmseg'))
     folder, names = find_unlabeled(cfg, args.images, args.list, labeled=find_labeled(cfg)[0])
     if args.checkpoint and not osp.isfile(args.checkpoint):
@@ -161,7 +153,7 @@ def main(args: argparse.Namespace) -> None:
         raise ValueError(f'{work_dir} was begun with other settings than {args.config}: choose another --work-dir')
 
     checkpoint = args.checkpoint or train_to_end(cfg, work_dir / '1_supervised', args.launcher, args.amp)
-    model = load_segmentor(cfg, checkpoint)
+    model = load_segmentor(cfg, checkpoint).to(get_device())
     write_pseudo_labels(
         segment(model, args.threshold), folder, names, work_dir / '2_pseudo_labels', model.dataset_meta,
         record=dict(threshold=args.threshold, checkpoint=fingerprint_file(checkpoint)),

@@ -11,16 +11,17 @@ import argparse
 from pathlib import Path
 
 from mmengine.config import Config, DictAction
+from mmengine.device import get_device
 
 from mmseg_semi.datasets.conversion import errors_in_one_sentence
 from mmseg_semi.engine.pseudo_labels import (
     check_threshold,
     find_unlabeled,
     fingerprint_file,
-    load_segmentor,
     segment,
     write_pseudo_labels,
 )
+from mmseg_semi.models import load_segmentor
 
 
 def parse_args() -> argparse.Namespace:
@@ -42,7 +43,7 @@ def main(args: argparse.Namespace) -> None:
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
     folder, names = find_unlabeled(cfg, args.images, args.list)
-    model = load_segmentor(cfg, args.checkpoint, args.predict_on)
+    model = load_segmentor(cfg, args.checkpoint, args.predict_on).to(get_device())
     record = dict(threshold=args.threshold, predict_on=args.predict_on, checkpoint=fingerprint_file(args.checkpoint))
     write_pseudo_labels(segment(model, args.threshold), folder, names, args.out_dir, model.dataset_meta, record)
     print(f'Picture: {args.out_dir}/pseudo_labels.png')

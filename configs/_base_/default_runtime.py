@@ -4,7 +4,8 @@ default_scope = 'mmseg'
 env_cfg = dict(
     cudnn_benchmark=True,
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
-    dist_cfg=dict(backend='nccl'),
+    # The others wait, at most these seconds, while the first process checks the data.
+    dist_cfg=dict(backend='nccl', timeout=3600),
 )
 randomness = dict(seed=0)
 

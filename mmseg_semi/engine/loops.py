@@ -48,7 +48,8 @@ class TeacherStudentValLoop(ValLoop):
         model = self.runner.model.module if is_model_wrapper(self.runner.model) else self.runner.model
         predict_on, metrics = model.predict_on, {}
         try:
-            for branch in ('student', 'teacher'):
+            # Pictures and files of the one that predicts come last, and stay.
+            for branch in sorted(('student', 'teacher'), key=predict_on.__eq__):
                 model.predict_on = branch
                 for idx, data_batch in enumerate(self.dataloader):
                     self.run_iter(idx, data_batch)

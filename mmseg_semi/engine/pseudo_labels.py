@@ -9,16 +9,15 @@ import cv2
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.device import get_device
 from mmengine.dist import barrier, get_dist_info, is_main_process
-from mmengine.runner import CheckpointLoader
-from mmseg.apis import inference_model, init_model
+from mmseg.apis import inference_model
 from mmseg.models import BaseSegmentor
 from mmseg.registry import DATASETS
 
 from mmseg_semi.datasets import PseudoLabeledDataset, UnlabeledDataset
 from mmseg_semi.datasets.checks import check_unlabeled, data_infos
 from mmseg_semi.datasets.conversion import IGNORED, convert, save_image, write_names
+from mmseg_semi.utils.files import write_json
 from mmseg_semi.visualization import colorize, heat, panel
 
 # From an image file to its (H, W) pseudo label, :data:`IGNORED` where it does not count, and confidence in [0, 1].
@@ -31,7 +30,8 @@ def find_unlabeled(
     """Find the images to predict.
 
     Args:
-        cfg (Config): Its ``unlabeled``, as ours have it, is taken where no folder is given.
+        cfg (Config): Where no folder is given, the images that it trains on are taken, or those that its variable
+            ``unlabeled`` describes, as supervised configs of this package have it.
         folder (str, optional): Folder of images.
         ann_file (str, optional): List of images in the folder, in place of the config's or of all images.
         labeled (dict, optional): Config of a dataset whose images are left out.
@@ -45,9 +45,9 @@ def find_unlabeled(
     """
     if folder is not None:
         source = dict(data_prefix=dict(img_path=folder))
-    elif 'unlabeled' in cfg:
+    elif unlabeled := cfg.train_dataloader.dataset.get('unlabeled') or cfg.get('unlabeled'):
         keys = ('data_root', 'data_prefix', 'ann_file', 'img_suffix')
-        source = {key: cfg.unlabeled[key] for key in keys if key in cfg.unlabeled}
+        source = {key: unlabeled[key] for key in keys if key in unlabeled}
     else:
         raise ValueError('the config names no unlabelled images: give their folder, and a list if not all are meant')
     if ann_file is not None:
@@ -63,43 +63,12 @@ def find_unlabeled(
     return osp.abspath(root), [osp.relpath(path, root) for path in paths]
 
 
-def load_segmentor(cfg: Config, checkpoint: str, predict_on: str | None = None) -> BaseSegmentor:
-    """Build a trained segmentor for inference, on the device at hand.
-
-    Args:
-        cfg (Config): Of this package or of mmseg.
-        checkpoint (str): File.
-        predict_on (str, optional): ``'teacher'`` or ``'student'``; defaults to the model's own.
-
-    Raises:
-        ValueError: If the checkpoint is missing or of another model.
-    """
-    if not osp.isfile(checkpoint):
-        raise ValueError(f'there is no checkpoint {checkpoint}')
-    cfg = cfg.copy()
-    cfg.setdefault('test_pipeline', cfg.test_dataloader.dataset.pipeline)
-    if predict_on is not None:
-        if 'segmentor' not in cfg.model:
-            raise ValueError(f'{cfg.model.type} has no teacher and student: leave predict_on out')
-        cfg.model.predict_on = predict_on
-    content = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
-    model = init_model(cfg, device=get_device())
-    try:
-        model.load_state_dict(content.get('state_dict', content))
-    except RuntimeError as error:  # of torch, a line for each weight
-        reasons = [line.strip() for line in str(error).splitlines()]
-        raise ValueError(f'{checkpoint} is not of this {cfg.model.type}: {" ".join(reasons[:3])}') from None
-    classes = range(getattr(model, 'predictor', model).num_classes)
-    model.dataset_meta = content.get('meta', {}).get('dataset_meta') or dict(classes=tuple(map(str, classes)))
-    return model
-
-
 def segment(model: BaseSegmentor, threshold: float) -> Predict:
     """Predict with a segmentor, as mmseg's inference does.
 
     Args:
-        model (BaseSegmentor): Of :func:`load_segmentor`.
-        threshold (float): Least confidence, the largest class probability, of a pseudo label.
+        model (BaseSegmentor): Of :func:`mmseg_semi.models.load_segmentor`.
+        threshold (float): Least confidence, the probability of the predicted class, of a pseudo label.
     """
 
     def predict(path: str) -> tuple[np.ndarray, np.ndarray]:
@@ -107,7 +76,8 @@ def segment(model: BaseSegmentor, threshold: float) -> Predict:
         logits = result.seg_logits.data.float()
         # Of a single channel, mmseg gives the probability.
         prob = logits.softmax(dim=0) if len(logits) > 1 else torch.cat([1 - logits, logits])
-        confidence, label = prob.amax(dim=0), result.pred_sem_seg.data[0]
+        label = result.pred_sem_seg.data[0]  # of a single channel, above the head's threshold
+        confidence = prob.gather(0, label[None].long())[0]
         return label.where(confidence >= threshold, IGNORED).cpu().numpy(), confidence.cpu().numpy()
 
     return predict
@@ -182,16 +152,14 @@ def fingerprint_file(path: str) -> list:
 
 def _begin(out_dir: Path, record: dict) -> None:
     """Note how pseudo labels are made, or make sure that those which are there were made alike."""
-    note, text = out_dir / 'made_with.json', json.dumps(record, indent=1)
+    note = out_dir / 'made_with.json'
     if note.exists():
         before = json.loads(note.read_text())
-        changed = [key for key, value in json.loads(text).items() if before.get(key) != value]
+        changed = [key for key, value in json.loads(json.dumps(record)).items() if before.get(key) != value]
         if changed:
             raise ValueError(
                 f'{out_dir} has pseudo labels that were made with another {" and ".join(changed)} (made_with.json): '
                 'remove the folder, or choose another one'
             )
     out_dir.mkdir(parents=True, exist_ok=True)
-    draft = note.with_name(f'.{note.name}')
-    draft.write_text(text)
-    draft.replace(note)
+    write_json(note, record)

@@ -34,21 +34,30 @@ def load_segmentor(cfg: Config, checkpoint: str, predict_on: str | None = None) 
             config's own ``predict_on``.
 
     Returns:
-        BaseSegmentor: In eval mode, on the CPU, without SyncBN.
+        BaseSegmentor: In eval mode, on the CPU, without SyncBN, with ``cfg`` and ``dataset_meta`` as mmseg's inference
+        needs them.
 
     Raises:
-        ValueError: If the checkpoint cannot be read, or its weights do not fit.
+        ValueError: If the checkpoint cannot be read, its weights do not fit, or it has no such branch.
     """
     try:
         content = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise ValueError(f'the checkpoint {checkpoint} cannot be read: {error}') from error
     init_default_scope(cfg.get('default_scope', 'mmseg'))
-    segmentor = revert_sync_batchnorm(MODELS.build(cfg.model.get('segmentor', cfg.model))).eval()
+    inner = cfg.model.get('segmentor', cfg.model)
+    overrides = {key: cfg.model[key] for key in ('data_preprocessor', 'test_cfg') if cfg.model.get(key) is not None}
+    segmentor = revert_sync_batchnorm(MODELS.build({**inner, **overrides})).eval()
     weights = branch_weights(content, predict_on or cfg.model.get('predict_on', 'teacher'))
+    if predict_on and not weights:
+        raise ValueError(f'the checkpoint {checkpoint} has no {predict_on}: leave predict_on out')
     try:
         segmentor.load_state_dict(weights or content.get('state_dict', content))
     except RuntimeError as error:
         difference = ' '.join(str(error).split())[:300]
         raise ValueError(f'the checkpoint {checkpoint} does not fit the config: {difference}') from error
+    segmentor.cfg = cfg.copy()
+    segmentor.cfg.setdefault('test_pipeline', cfg.get('test_dataloader', {}).get('dataset', {}).get('pipeline'))
+    classes = dict(classes=tuple(map(str, range(segmentor.num_classes))))
+    segmentor.dataset_meta = content.get('meta', {}).get('dataset_meta') or classes
     return segmentor

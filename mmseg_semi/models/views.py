@@ -33,9 +33,13 @@ class View:
             blank = torch.full((1, *image.shape[-2:]), default, device=image.device)
             return torch.cat([sample.get(key).data if key in sample else blank for sample in data_samples]).long()
 
+        valid = stack('valid_map') == 0
+        for shown, sample in zip(valid, data_samples, strict=True):
+            height, width = sample.get('img_shape', shown.shape)[:2]
+            shown[height:] = shown[:, width:] = False
         return cls(
             image,
-            valid=stack('valid_map') == 0,
+            valid=valid,
             region=stack('cutmix_region'),
             true_label=stack('true_label', default=255),
             data_samples=data_samples,

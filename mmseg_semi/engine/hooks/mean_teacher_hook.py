@@ -1,10 +1,12 @@
 import math
+from itertools import compress
 
 import torch
 from mmengine.dist import all_reduce_params
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmseg.registry import HOOKS
+from torch import nn
 
 
 @HOOKS.register_module()
@@ -44,22 +46,34 @@ class MeanTeacherHook(Hook):
             differing = sorted(name for name in shapes[0].keys() | shapes[1].keys()
                                if shapes[0].get(name) != shapes[1].get(name))  # fmt: skip
             raise ValueError(f'MeanTeacherHook: student and teacher differ in {differing[:4]}')
-        pairs = [(teacher[name].detach(), value.detach()) for name, value in student.items()]
-        self._averaged = [list(side) for side in zip(*(p for p in pairs if p[0].is_floating_point()), strict=True)]
-        self._buffers = [value for value in model.student.buffers() if value.is_floating_point()]
-        self._copied = [pair for pair in pairs if not pair[0].is_floating_point()]
+        self._parameters = [[p.detach() for p in network.parameters()] for network in (model.teacher, model.student)]
+        self._buffers = [_places_of_buffers(network) for network in (model.teacher, model.student)]
 
     @torch.no_grad()
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         """Update the teacher if this iteration ended in an optimizer step."""
-        all_reduce_params(self._buffers, op='mean')
+        # Looked up each time: EMANet, for one, replaces its buffer rather than writing into it.
+        teacher, student = ([getattr(module, name) for module, name in places] for places in self._buffers)
+        floating = [buffer.is_floating_point() for buffer in student]
+        all_reduce_params(list(compress(student, floating)), op='mean')
         if not runner.optim_wrapper.should_update():
             return
         momentum = self.momentum
         if self.warmup:
             steps = math.ceil((runner.iter + 1) / getattr(runner.optim_wrapper, '_accumulative_counts', 1))
             momentum = max(momentum, 1 / steps)
-        teacher, student = self._averaged
-        torch._foreach_lerp_(teacher, student, momentum)
-        for target, source in self._copied:
-            target.copy_(source)
+        averaged = ([*p, *compress(b, floating)] for p, b in zip(self._parameters, (teacher, student), strict=True))
+        torch._foreach_lerp_(*averaged, momentum)
+        for target, source, is_average in zip(teacher, student, floating, strict=True):
+            if not is_average:
+                target.copy_(source)
+
+
+def _places_of_buffers(network: nn.Module) -> list[tuple[nn.Module, str]]:
+    """Name the modules of all buffers that a checkpoint holds."""
+    return [
+        (module, name)
+        for module in network.modules()
+        for name, buffer in module.named_buffers(recurse=False)
+        if name not in module._non_persistent_buffers_set
+    ]

@@ -33,9 +33,10 @@ class PseudoLabelVisualizationHook(Hook):
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         data = model.data_preprocessor(data_batch, training=True)
         views = model.unlabeled_views(**data)
-        if views is None:
+        shown = None if views is None else model.student_input(views)
+        if shown is None:
             return
-        image, target = model.student_input(views)
+        image, target = shown
         base = model.data_preprocessor.base
         if base._enable_normalize:
             image = image * base.std + base.mean

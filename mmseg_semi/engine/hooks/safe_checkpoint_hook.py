@@ -55,8 +55,10 @@ class SafeCheckpointHook(CheckpointHook):
         ValueError: If a checkpoint would be saved while accumulated gradients wait for their step, which are in none.
     """
 
-    def __init__(self, *args, backend_args: dict | None = None, **kwargs) -> None:
-        super().__init__(*args, backend_args=backend_args or dict(backend='atomic_local'), **kwargs)
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        if self.backend_args is None and self.file_client_args is None and '://' not in str(self.out_dir):
+            self.backend_args = dict(backend='atomic_local')
 
     def before_train(self, runner) -> None:
         """Prepare the folder and clear what a killed run left half-written there."""
@@ -110,6 +112,7 @@ class SafeCheckpointHook(CheckpointHook):
             save_param_scheduler=self.save_param_scheduler,
             meta=meta,
             by_epoch=self.by_epoch,
+            file_client_args=self.file_client_args,
             backend_args=self.backend_args,
             **self.args,
         )

@@ -25,7 +25,7 @@ def pseudo_label_cross_entropy(
 
     Args:
         student_logits (Tensor): (B, C, H, W).
-        label (Tensor): (B, H, W) int64, in [0, C).
+        label (Tensor): (B, H, W) integer, in [0, C).
         confident (Tensor): (B, H, W) bool, the pixels A.
         valid (Tensor, optional): (B, H, W) bool, the pixels V. Defaults to all of them.
 
@@ -48,7 +48,7 @@ def pseudo_label_cross_entropy(
         valid = torch.ones_like(confident)
     check_tensor('valid', valid, 'bool', pixels)
 
-    label = label.where(confident & valid, -100)
+    label = label.long().where(confident & valid, -100)
     return F.cross_entropy(student_logits, label, ignore_index=-100, reduction='sum') / valid.sum().clamp(min=1)
 
 

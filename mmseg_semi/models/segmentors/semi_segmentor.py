@@ -122,11 +122,29 @@ class SemiSegmentor(BaseSegmentor):
         return UnlabeledViews.gather(images, data_samples) if images else None
 
     def loss_labeled(self, image: Tensor, data_samples: list[SegDataSample]) -> dict[str, Tensor]:
-        """Compute the losses that the wrapped segmentor has alone, of all its heads."""
+        """Compute the losses that the wrapped segmentor has alone, of all its heads.
+
+        Args:
+            image (Tensor): (B, 3, H, W).
+            data_samples (list[SegDataSample]): With their annotations.
+
+        Returns:
+            dict[str, Tensor]: Named losses and log values.
+        """
         return self.student.loss(image, data_samples)
 
     def loss_unlabeled(self, views: UnlabeledViews) -> dict[str, Tensor]:
-        """Compute a method's losses on unlabelled images; here none."""
+        """Compute a method's losses on unlabelled images; here none.
+
+        It is not called for a batch without such images, nor before ``unsup_start``.
+
+        Args:
+            views (UnlabeledViews): The views of ``view_names``, and ``features`` of what :meth:`joining_images` names.
+
+        Returns:
+            dict[str, Tensor]: Scalars. Those with ``loss`` in their name are multiplied by :meth:`unsup_weight` and
+            added up; the others are for the log.
+        """
         return {}
 
     def check_views(self, views: UnlabeledViews) -> None:
@@ -202,9 +220,13 @@ class SemiSegmentor(BaseSegmentor):
             return 0.0
         return math.exp(-5 * (1 - min(1.0, elapsed / self.unsup_rampup)) ** 2) if self.unsup_rampup else 1.0
 
-    def student_input(self, views: UnlabeledViews) -> tuple[Tensor, Target]:
-        """Make the images that the student sees and the targets that it learns from, for losses and pictures."""
-        return views.weak.image, self.teacher_target(views.weak)
+    def student_input(self, views: UnlabeledViews) -> tuple[Tensor, Target] | None:
+        """Make the images that the student sees and the targets that it learns from, for losses and pictures.
+
+        Returns:
+            tuple[Tensor, Target] | None: Here those of the view ``weak``, if there is one.
+        """
+        return (views.weak.image, self.teacher_target(views.weak)) if hasattr(views, 'weak') else None
 
     @torch.no_grad()
     def teacher_target(self, view: View) -> Target:
@@ -369,6 +391,8 @@ def eval_mode(network: nn.Module) -> Iterator[None]:
         yield
     finally:
         network.train(was_training)
+        # What autocast cast without gradient, older torch would use for passes with one too.
+        torch.clear_autocast_cache()
 
 
 @contextmanager

@@ -85,5 +85,5 @@ def test_an_image_that_cannot_be_corrupted_is_named_with_the_way_out(wrong):
 
 def test_a_missing_package_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, 'imagecorruptions', None)
-    with pytest.raises(ImportError, match=r'pip install "mmseg-semi\[robustness\]"'):
+    with pytest.raises(ImportError, match=r'pip install "\.\[robustness\]"'):
         ImageCorruption('fog')
