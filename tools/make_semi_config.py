@@ -17,6 +17,7 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS, MODELS
 
 from mmseg_semi.datasets.splits import IMAGE_SUFFIXES
+from mmseg_semi.utils.files import replace_file
 
 METHODS = Path(__file__).resolve().parents[1] / 'configs/_base_/methods'
 GEOMETRY = {
@@ -46,7 +47,7 @@ train_dataloader = dict(
     collate_fn=dict(type='semi_collate'),
     dataset=dict(_delete_=True, type='SemiDataset', labeled=labeled, unlabeled=unlabeled),
 )
-train_cfg = dict(type='SemiIterBasedTrainLoop')
+train_cfg = dict(_delete_=True, type='SemiIterBasedTrainLoop', {train_cfg})
 val_cfg = dict(type='TeacherStudentValLoop')
 default_hooks = dict(
     checkpoint=dict(type='SafeCheckpointHook'),
@@ -124,6 +125,7 @@ def make(config: str, method: str, labeled: str, unlabeled: str, out: Path) -> s
         unlabeled=source,
         batch_size=sum(ratio),
         ratio=ratio,
+        train_cfg=arguments({k: v for k, v in base.train_cfg.items() if k not in ('type', 'by_epoch')}),
     )
 
 
@@ -141,7 +143,12 @@ def image_suffix(dataset: dict) -> str:
 
 def call(step: dict) -> str:
     """Write a transform as configs do."""
-    return f'dict({", ".join(f"{key}={value!r}" for key, value in step.items())})'
+    return f'dict({arguments(step)})'
+
+
+def arguments(options: dict) -> str:
+    """Write what stands between the brackets of a ``dict``."""
+    return ', '.join(f'{key}={value!r}' for key, value in options.items())
 
 
 def check(path: Path, name: Path) -> None:
@@ -171,20 +178,17 @@ def check(path: Path, name: Path) -> None:
 def main() -> None:
     """Write and check."""
     args = parse_args()
-    for path in (args.labeled, args.unlabeled):
-        if not osp.exists(path):
-            raise SystemExit(f'{path} is not there: give a list of images, one a line, or a folder')
+    if not osp.isfile(args.labeled):
+        raise SystemExit(f'--labeled {args.labeled} is no file: give a list of images, one a line')
+    if not osp.exists(args.unlabeled):
+        raise SystemExit(f'--unlabeled {args.unlabeled} is not there: give a list of images, one a line, or a folder')
     if args.out.exists():
         raise SystemExit(f'{args.out} exists: remove it, or choose another name')
     text = make(args.config, args.method, args.labeled, args.unlabeled, args.out)
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    draft = args.out.with_name(f'.{args.out.name}')
-    try:
+    with replace_file(args.out) as draft:
         draft.write_text(text)
         check(draft, args.out)
-        draft.rename(args.out)
-    finally:
-        draft.unlink(missing_ok=True)
     print(f'Written: {args.out}\nTrain it: python tools/train.py {args.out}')
 
 

@@ -35,6 +35,7 @@ from mmseg_semi.engine.pseudo_labels import (
     write_pseudo_labels,
 )
 from mmseg_semi.models import load_segmentor
+from mmseg_semi.utils.files import replace_file
 
 HEADER = """# Made by tools/self_training.py: labels, and pseudo labels with a confidence of {threshold} and more.
 _base_ = './supervised.py'
@@ -109,9 +110,8 @@ def write_once(path: Path, text: str) -> None:
     """Write a text file in one step, on the first process, unless it is there."""
     if is_main_process() and not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f'.{path.name}')
-        draft.write_text(text)
-        draft.replace(path)
+        with replace_file(path) as draft:
+            draft.write_text(text)
     barrier()
 
 

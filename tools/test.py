@@ -3,29 +3,54 @@
 import argparse
 import os
 import os.path as osp
+from pathlib import Path
 
 import mmcv
+import numpy as np
 from mmengine import fileio
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from mmseg_semi.datasets.conversion import save_image
 from mmseg_semi.engine.launch import leave_together
 from mmseg_semi.engine.testing import add_test_options, load_test_config
 
 
-class PaintHook(Hook):
-    """Write every prediction, painted over its image, to ``FOLDER/NAME_OF_IMAGE.png``."""
+class PredictionHook(Hook):
+    """Write every prediction under the name of its image, subfolders included, and show it.
 
-    def __init__(self, folder: str) -> None:
-        self.folder = folder
+    Args:
+        out (str, optional): Folder for label maps.
+        show_dir (str, optional): Folder for predictions painted over their images.
+        show (bool): Whether to open a window with them, for ``wait_time`` seconds each.
+        wait_time (float): 0 waits for a key.
+    """
+
+    def __init__(self, out: str | None, show_dir: str | None, show: bool, wait_time: float) -> None:
+        self.out = out
+        self.show_dir = show_dir
+        self.show = show
+        self.wait_time = wait_time
 
     def after_test_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
-        """Paint a batch."""
+        """Write and show a batch."""
+        folder = getattr(runner.test_loop.dataloader.dataset, 'data_prefix', {}).get('img_path')
         for sample in outputs:
-            image = mmcv.imfrombytes(fileio.get(sample.img_path), channel_order='rgb')
-            out_file = osp.join(self.folder, f'{osp.splitext(osp.basename(sample.img_path))[0]}.png')
-            runner.visualizer.add_datasample('prediction', image, sample, draw_gt=False, out_file=out_file)
+            image = sample.img_path
+            name = f'{osp.splitext(osp.relpath(image, folder or osp.dirname(image)))[0]}.png'
+            if self.out:
+                label = sample.pred_sem_seg.data.squeeze(0).cpu().numpy().astype(np.uint8)
+                path = Path(self.out) / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                # Ids as in the annotations.
+                save_image(label + 1 if sample.get('reduce_zero_label', False) else label, path)
+            if self.show_dir or self.show:
+                runner.visualizer.add_datasample(
+                    name, mmcv.imfrombytes(fileio.get(image), channel_order='rgb'), sample, draw_gt=False,
+                    show=self.show, wait_time=self.wait_time,
+                    out_file=osp.join(self.show_dir, name) if self.show_dir else None,
+                )  # fmt: skip
 
 
 def parse_args() -> argparse.Namespace:
@@ -36,6 +61,8 @@ def parse_args() -> argparse.Namespace:
         '--submission', action='store_true', help="predict on the config's images for a benchmark's server, into --out"
     )
     parser.add_argument('--show-dir', help='folder for predictions painted over the images')
+    parser.add_argument('--show', action='store_true', help='show them in a window')
+    parser.add_argument('--wait-time', type=float, default=2, help='seconds for each (default: %(default)s)')
     return parser.parse_args()
 
 
@@ -54,11 +81,12 @@ def check_submission(cfg: Config, args: argparse.Namespace) -> None:
         )
 
 
-def prepare_submission(cfg: Config) -> None:
+def prepare_submission(cfg: Config, out: str) -> None:
     """Test on the images of the config's ``submission``, which have no annotations, with its evaluator."""
+    os.makedirs(out, exist_ok=True)  # on every rank: the evaluator makes it on the first alone, maybe too late
     dataset = cfg.test_dataloader.dataset
     dataset.data_prefix, dataset.ann_file = cfg.submission.data_prefix, ''
-    cfg.test_evaluator = cfg.submission.evaluator
+    cfg.test_evaluator = dict(cfg.submission.evaluator, output_dir=out)
     for pipeline in (dataset.pipeline, cfg.get('tta_pipeline', [])):
         drop_annotations(pipeline)
 
@@ -76,20 +104,13 @@ def drop_annotations(steps: list) -> None:
 def main() -> None:
     args = parse_args()
     cfg = load_test_config(args)
+    out = args.out
     if args.submission:
         check_submission(cfg, args)
-        prepare_submission(cfg)
-    if args.out:
-        os.makedirs(args.out, exist_ok=True)  # on every rank: the metric makes it on the first alone, maybe too late
-        metrics = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
-        for metric in metrics:
-            if metric.type in ('IoUMetric', 'CityscapesMetric'):
-                metric.output_dir = args.out
-            if metric.type == 'CityscapesMetric':
-                metric.keep_results = True  # or it deletes the folder
+        prepare_submission(cfg, out)
+        out = None  # written by the evaluator, as the server wants it
     runner = Runner.from_cfg(cfg)
-    if args.show_dir:
-        runner.register_hook(PaintHook(args.show_dir))
+    runner.register_hook(PredictionHook(out, args.show_dir, args.show, args.wait_time))
     runner.test()
     leave_together()
 

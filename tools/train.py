@@ -3,10 +3,10 @@
 import argparse
 import os.path as osp
 import subprocess
+from pathlib import Path
 
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
-from mmengine.utils import get_git_hash
 
 from mmseg_semi.engine.launch import add_launcher, leave_together, prepare_device
 
@@ -29,10 +29,13 @@ def parse_args() -> argparse.Namespace:
 
 def commit() -> str:
     """Name the commit whose code runs, for reports, and say so where the code has been changed since."""
-    name = get_git_hash(digits=12)
-    command = ['git', 'diff', '--quiet', 'HEAD', '--', 'mmseg_semi', 'configs', 'tools']
-    changed = name != 'unknown' and subprocess.run(command).returncode
-    return f'{name}-dirty' if changed else name
+    git = ['git', '-C', str(Path(__file__).resolve().parents[1])]
+    try:
+        name = subprocess.run([*git, 'rev-parse', '--short=12', 'HEAD'], capture_output=True, text=True, check=True)
+        code = subprocess.run([*git, 'diff', '--quiet', 'HEAD', '--', 'mmseg_semi', 'configs', 'tools'])
+    except (OSError, subprocess.CalledProcessError):
+        return 'unknown'
+    return name.stdout.strip() + ('-dirty' if code.returncode else '')
 
 
 def main() -> None:

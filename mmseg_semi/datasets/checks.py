@@ -58,7 +58,8 @@ def check_image(path: str, whole: bool = False, what: str = 'image') -> tuple[in
 
 def not_found(path: str, what: str) -> DataError:
     """Say that a file is missing; ``what`` it is, in a word."""
-    return DataError('missing', f'{what} not found: {path}. Correct the list or the data_prefix that names it')
+    marked = ' Its list begins with a byte-order mark: save it without.' if '\ufeff' in path else ''
+    return DataError('missing', f'{what} not found: {path}. Correct the list or the data_prefix that names it.{marked}')
 
 
 def check_annotation(info: dict, num_classes: int) -> np.ndarray:

@@ -9,8 +9,10 @@ import numpy as np
 from mmengine.dist import barrier, is_main_process
 from mmseg.datasets import BaseSegDataset
 
+from mmseg_semi.utils.files import replace_file
+
 from .checks import check_annotation, data_infos, not_found
-from .conversion import track
+from .conversion import available_cpus, track
 
 
 class ClassUniform:
@@ -153,12 +155,11 @@ def _axis_sums(label: np.ndarray, num_classes: int) -> tuple[np.ndarray, np.ndar
 
 def _compute(infos: Sequence[dict], num_classes: int, tile: int, path: Path) -> None:
     print(f'Looking for the classes in {len(infos)} annotations, for {path}')
-    per_image = track(partial(_read, num_classes=num_classes, tile=tile), infos, os.cpu_count())
+    per_image = track(partial(_read, num_classes=num_classes, tile=tile), infos, available_cpus())
     centroids = [np.insert(found, 0, image, axis=1) for image, found in enumerate(per_image)]
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f'.{os.getpid()}{path.name}')  # ranks that share no main process may share the disk
-    np.save(draft, np.concatenate(centroids).astype(np.int32))
-    draft.replace(path)
+    with replace_file(path) as draft:
+        np.save(draft, np.concatenate(centroids).astype(np.int32))
 
 
 def _read(info: dict, num_classes: int, tile: int) -> np.ndarray:

@@ -12,12 +12,19 @@ import numpy as np
 from mmengine.utils import track_parallel_progress, track_progress
 from PIL import Image
 
+from mmseg_semi.utils.files import replace_file
+
 IGNORED = 255  # the id that mmseg leaves out of loss and metric
+
+
+def available_cpus() -> int:
+    """Count the cores that this process may run on, which a scheduler may have limited."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
 def add_workers(parser: argparse.ArgumentParser) -> None:
     """Add the option ``--workers``."""
-    parser.add_argument('--workers', type=int, default=os.cpu_count(), help='processes (default: one a core)')
+    parser.add_argument('--workers', type=int, default=available_cpus(), help='processes (default: one a core)')
 
 
 def add_partial(parser: argparse.ArgumentParser) -> None:
@@ -141,13 +148,11 @@ def open_image(path: Path) -> Image.Image:
 
 def save_image(pixels: np.ndarray, path: Path, **options) -> None:
     """Write an image such that it is never there half; ``options`` are those of PIL."""
-    draft = path.with_name(f'.{path.name}')
-    Image.fromarray(pixels).save(draft, **options)
-    draft.replace(path)
+    with replace_file(path) as draft:
+        Image.fromarray(pixels).save(draft, **options)
 
 
 def write_names(path: Path, names: Iterable[str]) -> None:
     """Write a plain list, one name a line, in one step."""
-    draft = path.with_name(f'.{path.name}')
-    draft.write_bytes(''.join(f'{name}\n' for name in names).encode())
-    draft.replace(path)
+    with replace_file(path) as draft:
+        draft.write_bytes(''.join(f'{name}\n' for name in names).encode())

@@ -33,7 +33,8 @@ class SemiDataset:
             in the turns of :class:`ClassUniform` alone. They may be unlabelled ones as well.
 
     Raises:
-        ValueError: If a part has no image, or leaves colours to the device without :class:`MultiView` at its end.
+        ValueError: If a part has no image, is a wrapper of several datasets, or leaves colours to the device without
+            :class:`MultiView` at its end.
     """
 
     def __init__(
@@ -52,6 +53,11 @@ class SemiDataset:
                 continue
             what = f'the {name} part of SemiDataset'
             dataset = load_dataset(part, what)
+            if not isinstance(dataset, BaseDataset):
+                raise ValueError(
+                    f'{what} is a {type(dataset).__name__}: give one dataset, whose list may name images of several folders '
+                    'below its data_prefix'
+                )
             _check_photometric(name, dataset)
             _keep(what, dataset, lambda path, dataset=dataset: not is_comment(path, dataset))
             self.parts[name] = dataset
@@ -140,7 +146,7 @@ def load_dataset(dataset: dict | BaseDataset, what: str) -> BaseDataset:
 def is_comment(path: str, dataset: BaseDataset) -> bool:
     """Whether a path was made of a line of comment: mmseg takes every line of a list for the name of an image."""
     folder = dataset.data_prefix.get('img_path') or ''
-    return path.removeprefix(folder).lstrip('/\\').startswith('#')
+    return path.removeprefix(folder).lstrip('/\\\ufeff').startswith('#')
 
 
 def _paths(dataset: BaseDataset) -> list[str]:

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from mmseg_semi.utils.files import replace_file
+
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
 SEPARATOR = re.compile(r'[\s,]+')  # of the paths of image and annotation in a line
 
@@ -25,13 +27,12 @@ def read_list(path: str | Path) -> list[str]:
 
 def write_list(path: Path, names: Sequence[str], header: str) -> None:
     """Write a list under a line of comment that says how it was made; the same bytes on every platform."""
-    draft = path.with_name(f'.{path.name}')
-    draft.write_bytes('\n'.join([f'# {header}', *names, '']).encode())
-    draft.replace(path)
+    with replace_file(path) as draft:
+        draft.write_bytes('\n'.join([f'# {header}', *names, '']).encode())
 
 
 def find_images(folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> dict[str, Path]:
-    """Find the images of a folder and its subfolders; hidden files are none.
+    """Find the images of a folder and its subfolders; what is hidden is none.
 
     Returns:
         dict[str, Path]: From names, relative to the folder and without suffix, to files; in the order of names.
@@ -46,13 +47,18 @@ def find_images(folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> dict[
     files = (Path(root, file) for root, _, files in os.walk(folder, followlinks=True) for file in files)
     for path in sorted(files):
         name = path.relative_to(folder).as_posix()
-        if (stem := cut_suffix(name, suffixes)) != name and not path.name.startswith('.'):
+        if (stem := cut_suffix(name, suffixes)) != name and not is_hidden(name):
             if stem in found:
                 raise ValueError(f'{found[stem]} and {path} differ only in their suffix, which lists leave out')
             found[stem] = path
     if not found:
         raise FileNotFoundError(f'{folder} has no image that ends in {", ".join(suffixes)}')
     return dict(sorted(found.items()))
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a path, relative to the folder of images, has a part that begins with a dot."""
+    return any(part.startswith('.') for part in Path(name).parts)
 
 
 def cut_suffix(name: str, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> str:

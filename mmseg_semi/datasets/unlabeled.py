@@ -4,7 +4,7 @@ from mmengine import fileio
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
-from .splits import IMAGE_SUFFIXES, read_list
+from .splits import IMAGE_SUFFIXES, is_hidden, read_list
 
 
 @DATASETS.register_module()
@@ -13,7 +13,8 @@ class UnlabeledDataset(BaseSegDataset):
 
     Args:
         data_root (str, optional): Folder that ``img_path`` and ``ann_file`` start from.
-        data_prefix (dict): ``dict(img_path=FOLDER)``. Without a list, all images of the folder and its subfolders.
+        data_prefix (dict): ``dict(img_path=FOLDER)``. Without a list, all images of the folder and its subfolders that
+            are not hidden.
         ann_file (str): List of images in that folder, one a line, with or without their suffix; lines of comment start
             with ``#``.
         img_suffix (str | tuple[str, ...]): Suffixes of the images, tried in this order, each in upper case too, where
@@ -40,7 +41,7 @@ class UnlabeledDataset(BaseSegDataset):
             paths = [self._complete(osp.join(folder, name)) for name in read_list(self.ann_file)]
         else:
             names = fileio.list_dir_or_file(folder, list_dir=False, recursive=True, backend_args=self.backend_args)
-            paths = sorted(osp.join(folder, name) for name in names if self._is_image(name))
+            paths = sorted(osp.join(folder, name) for name in names if self._is_image(name) and not is_hidden(name))
         return [dict(img_path=path, seg_fields=[]) for path in paths]
 
     def _is_image(self, name: str) -> bool:

@@ -1,6 +1,7 @@
 """Files that are never there half."""
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 @contextmanager
 def replace_file(path: Path) -> Iterator[Path]:
     """Lend a path beside ``path`` to write to, of the same suffix, and move it there once the block has ended well."""
-    draft = path.with_name(f'.{path.name}')
+    draft = path.with_name(f'.{os.getpid()}{path.name}')  # several processes may write the same
     try:
         yield draft
         draft.replace(path)

@@ -13,7 +13,6 @@ Run again, it goes on where it was interrupted. A stage can be run alone, and on
 """
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -32,6 +31,7 @@ import mmseg_semi  # noqa: F401
 from mmseg_semi.datasets.conversion import errors_in_one_sentence
 from mmseg_semi.engine.launch import add_launcher, join_processes, leave_together, train_to_end
 from mmseg_semi.engine.pseudo_labels import find_unlabeled, fingerprint_file, write_pseudo_labels
+from mmseg_semi.utils.files import write_json
 
 from .class_activation_maps import localize
 from .image_labels import read_image_labels
@@ -102,9 +102,7 @@ def train_classifier(task: Task, args: argparse.Namespace) -> None:
     )
     if is_main_process():
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f'.{path.name}')
-        draft.write_text(json.dumps(content))
-        draft.replace(path)
+        write_json(path, content)
     barrier()
     task.classifier.train_dataloader.dataset.update(ann_file=str(path), data_prefix=task.images)
     train_to_end(task.classifier, task.folders['classifier'], args.launcher, args.amp)

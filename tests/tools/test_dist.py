@@ -36,7 +36,7 @@ def test_two_processes_without_gpus_train_and_test_a_network_with_synchronised_b
     assert len(list((tmp_path / 'out').iterdir())) == 2
 
 
-@pytest.mark.parametrize('script', ['dist_train.sh', 'dist_test.sh', 'slurm_train.sh'])
+@pytest.mark.parametrize('script', ['dist_train.sh', 'dist_test.sh', 'slurm_train.sh', 'slurm_test.sh'])
 def test_a_launcher_without_arguments_says_how_to_use_it(script):
     result = run(script)
     assert result.returncode == 2
@@ -62,10 +62,20 @@ def test_slurm_gets_partition_job_and_gpus(tmp_path):
     srun.write_text('#!/bin/sh\necho "$@"\n')
     srun.chmod(0o755)
     env = dict(PATH=f'{tmp_path}:{os.environ["PATH"]}', GPUS='4', SRUN_ARGS='--qos high', CPUS_PER_TASK='2')
-    command = run('slurm_train.sh', 'part', 'job', 'config.py', 'work', **env).stdout
-    for part in ('--partition=part', '--job-name=job', '--gres=gpu:4', '--ntasks=4', '--cpus-per-task=2', '--qos high'):
-        assert part in command
-    assert command.rstrip().endswith('config.py --work-dir=work --launcher=slurm')
+    for script, arguments in (
+        ('train', ['config.py', '--work-dir=work', '--resume']),
+        ('test', ['config.py', 'a.pth', '--tta']),
+    ):
+        command = run(f'slurm_{script}.sh', 'part', 'job', *arguments, **env).stdout
+        for part in (
+            '--partition=part --job-name=job --gres=gpu:4 --ntasks=4',
+            '--cpus-per-task=2',
+            f'tools/{script}.py config.py',
+            '--launcher=slurm',
+            *arguments,
+        ):
+            assert part in command
+        assert '--qos high' in command
 
 
 def test_every_kind_of_synchronised_batch_norm_is_replaced_in_nested_configs():

@@ -113,7 +113,7 @@ def test_a_submission_to_cityscapes_is_label_ids_of_the_test_images_under_names_
 
 def test_a_submission_reads_images_alone_with_and_without_test_time_augmentation():
     cfg = Config.fromfile(ROOT / 'configs/_base_/datasets/semi_cityscapes.py')
-    runpy.run_path(str(ROOT / 'tools/test.py'))['prepare_submission'](cfg)
+    runpy.run_path(str(ROOT / 'tools/test.py'))['prepare_submission'](cfg, str(tmp_path))
     assert cfg.test_dataloader.dataset.data_prefix == dict(img_path='leftImg8bit/test')
     assert [step.type for step in cfg.test_dataloader.dataset.pipeline] == [
         'LoadImageFromFile', 'Resize', 'PackSegInputs',

@@ -1,4 +1,5 @@
 import runpy
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -11,7 +12,9 @@ def test_the_noted_commit_says_whether_the_code_has_been_changed_since(tmp_path,
         return subprocess.run(['git', *user, *arguments], check=True, capture_output=True, text=True).stdout.strip()
 
     monkeypatch.chdir(tmp_path)
-    commit = runpy.run_path(str(TRAIN))['commit']
+    Path('tools').mkdir()
+    shutil.copy(TRAIN, 'tools')
+    commit = runpy.run_path(str(tmp_path / 'tools/train.py'))['commit']
     git('init')
     for path in ('configs/a.py', 'results.jsonl'):
         Path(path).parent.mkdir(exist_ok=True)
@@ -21,5 +24,8 @@ def test_the_noted_commit_says_whether_the_code_has_been_changed_since(tmp_path,
     name = git('rev-parse', 'HEAD')[:12]
     Path('results.jsonl').write_text('2')
     assert commit() == name
+    monkeypatch.chdir(tmp_path.parent)  # whatever repository it is run from
+    assert commit() == name
+    monkeypatch.chdir(tmp_path)
     Path('configs/a.py').write_text('2')
     assert commit() == f'{name}-dirty'

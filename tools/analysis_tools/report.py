@@ -14,6 +14,7 @@ from pathlib import Path
 from mmengine.config import DictAction
 
 import mmseg_semi  # noqa: F401, which makes checkpoints of every version loadable
+from mmseg_semi.utils.files import replace_file
 from mmseg_semi.visualization.comparison import Evaluation, compare, evaluate
 from mmseg_semi.visualization.report import build_report
 from mmseg_semi.visualization.runs import Method, Run, group_runs
@@ -66,10 +67,9 @@ def main() -> None:
             'val_dataloader.dataset.data_root=DATA, or give --no-predictions'
         ) from None
     page = build_report(methods, evaluations, comparison, shlex.join(['python', *sys.argv]))
-    draft = args.out.with_name(f'.{args.out.name}')
-    draft.parent.mkdir(parents=True, exist_ok=True)
-    draft.write_text(page, encoding='utf-8')
-    draft.replace(args.out)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    with replace_file(args.out) as draft:
+        draft.write_text(page, encoding='utf-8')
     print(f'{args.out}: {len(methods)} methods, {len(args.work_dirs)} runs, {len(page) / 1e6:.1f} MB')
 
 

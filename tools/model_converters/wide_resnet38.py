@@ -18,6 +18,7 @@ from mmengine.runner import CheckpointLoader
 from torch import Tensor
 
 from mmseg_semi.models import WideResNet38
+from mmseg_semi.utils.files import replace_file
 
 LEFT_OUT = ('bn_out.', 'classifier.', 'fc.', 'aspp.', 'bot_fine.', 'bot_aspp.', 'final.')
 LEAKY = "act_cfg=dict(type='LeakyReLU', negative_slope=0.01)"
@@ -74,9 +75,8 @@ def main() -> None:
     except ValueError as error:
         raise SystemExit(f'{args.published}: {error}') from None
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    draft = args.out.with_name(f'.{args.out.name}')
-    torch.save(dict(state_dict=weights), draft)
-    draft.replace(args.out)
+    with replace_file(args.out) as draft:
+        torch.save(dict(state_dict=weights), draft)
     print(
         f'{args.out}: set it as checkpoint of the backbone, init_cfg=dict(type="Pretrained", checkpoint="{args.out}")'
         + (f', and {LEAKY}, which it was trained with' if in_place else '')

@@ -9,6 +9,12 @@ method = dict(
 own_augmentation = [dict(type='StrongPhotometric'), dict(type='RandomFlip', prob=0.5)]
 # In place of the crop and flip that end the geometry of other methods' views.
 views = [
-    dict(type='PairedRandomCrop', crop_size=(320, 320), stride=8, iou_range=(0.1, 1.0)),
+    dict(
+        type='PairedRandomCrop',
+        crop_size=(320, 320),
+        stride=8,
+        iou_range=(0.1, 1.0),
+        pad_val=(103.53, 116.28, 123.675),  # the mean of ImageNet in BGR, which labelled images are padded with too
+    ),
     dict(type='MultiView', crop1=own_augmentation, crop2=own_augmentation),
 ]
