@@ -55,8 +55,8 @@ class SemiDataset:
             dataset = load_dataset(part, what)
             if not isinstance(dataset, BaseDataset):
                 raise ValueError(
-                    f'{what} is a {type(dataset).__name__}: give one dataset, whose list may name images of several folders '
-                    'below its data_prefix'
+                    f'{what} is a {type(dataset).__name__}: give one dataset; its list may name images of several '
+                    'folders below its data_prefix'
                 )
             _check_photometric(name, dataset)
             _keep(what, dataset, lambda path, dataset=dataset: not is_comment(path, dataset))

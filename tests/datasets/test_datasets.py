@@ -13,7 +13,7 @@ from mmseg_semi.datasets import CamVidDataset, UnlabeledDataset, semi_collate
 
 @pytest.fixture
 def folder(tmp_path):
-    for name in ('b.jpg', 'a.PNG', 'sub/c.webp', 'notes.txt'):
+    for name in ('b.jpg', 'a.PNG', 'sub/c.webp', 'notes.txt', '.thumbnails/d.jpg'):
         path = tmp_path / 'images' / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
@@ -104,7 +104,7 @@ def test_comments_in_lists_are_skipped_whatever_the_class_of_dataset(tiny_config
     root = shutil.copytree(tiny_data, tmp_path / 'scenes')
     for part in ('labeled', 'unlabeled'):
         path = root / f'splits/{part}.txt'
-        path.write_text(f'# {part}: made by a/tool\n#\n{path.read_text()}')
+        path.write_text(f'# {part}: made by a/tool\n#\n{path.read_text()}', encoding='utf-8-sig')  # as Notepad does
     dataset = scenes_with(tiny_config, root)
     assert dataset.source_sizes == [4, 6]
     assert [dataset.get_data_info(i)['img_path'][-14:-4] for i in (0, 4)] == ['train_0000', 'train_0004']
@@ -124,6 +124,13 @@ def test_colours_left_to_the_device_are_refused_where_they_would_get_lost(tiny_c
     labeled.pipeline.insert(-1, dict(type='StrongPhotometric', on_device=True))
     with pytest.raises(ValueError, match=r'labeled part of SemiDataset has StrongPhotometric\(on_device=True\)'):
         scenes_with(tiny_config, tiny_data, labeled=labeled)
+
+
+def test_several_datasets_in_one_part_are_refused_with_the_way_out(tiny_config, tiny_data):
+    labeled = tiny_config().train_dataloader.dataset.labeled
+    both = dict(type='ConcatDataset', datasets=[labeled, labeled])
+    with pytest.raises(ValueError, match='labeled part of SemiDataset is a ConcatDataset: give one dataset'):
+        scenes_with(tiny_config, tiny_data, labeled=both)
 
 
 def test_an_unlabelled_part_of_labelled_images_alone_is_refused_with_the_way_out(tiny_config, tiny_data):

@@ -93,21 +93,28 @@ def test_a_checkpoint_amid_accumulated_gradients_is_refused_before_the_first_ite
 
 
 class SpoilHook(Hook):
-    """Spoil a weight before the third iteration."""
+    """Spoil a weight before or after the third iteration."""
+
+    def __init__(self, moment):
+        setattr(self, f'{moment}_train_iter', self.spoil)
 
     @torch.no_grad()
-    def before_train_iter(self, runner, batch_idx, data_batch=None):
+    def spoil(self, runner, **kwargs):
         if runner.iter == 2:
             runner.model.student.decode_head.conv_seg.bias.fill_(float('nan'))
 
 
-def test_a_loss_that_is_not_finite_stops_training_with_the_last_good_checkpoint_kept(tiny_config, tmp_path):
+@pytest.mark.parametrize(
+    ('moment', 'problem'),
+    [('before', r'decode\.loss_ce = nan.*'), ('after', r'1 weights are not finite, such as student.decode_head.*')],
+)
+def test_what_is_not_finite_stops_training_with_the_last_good_checkpoint_kept(tiny_config, tmp_path, moment, problem):
     cfg = tiny_config(max_iters=4)
     cfg.default_hooks.checkpoint.interval = 1
-    cfg.visualizer.name = 'invalid'
-    message = r'decode\.loss_ce = nan.* at iteration 3\. Last good checkpoint: .*iter_2\.pth'
+    cfg.visualizer.name = f'invalid {moment}'
+    message = problem + r' at iteration 3\. Last good checkpoint: .*iter_2\.pth'
     runner = Runner.from_cfg(cfg)
-    runner.register_hook(SpoilHook())
+    runner.register_hook(SpoilHook(moment))
     with pytest.raises(FloatingPointError, match=message):
         runner.train()
     assert not (tmp_path / 'work' / 'iter_3.pth').exists()

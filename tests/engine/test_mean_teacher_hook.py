@@ -46,6 +46,16 @@ def test_with_warm_up_the_teacher_is_the_mean_of_all_students_so_far(accumulativ
     torch.testing.assert_close(runner.model.teacher[0].weight, torch.stack(seen).mean(dim=0))
 
 
+def test_a_buffer_that_a_module_replaces_is_followed():
+    hook = MeanTeacherHook(momentum=0.1)
+    runner, before = start(hook)
+    norm = runner.model.student[1]
+    norm.running_mean = norm.running_mean + 1
+    hook.after_train_iter(runner, 0)
+    expected = 0.9 * before['1.running_mean'] + 0.1 * norm.running_mean
+    torch.testing.assert_close(runner.model.teacher[1].running_mean, expected)
+
+
 def test_iterations_that_only_accumulate_gradients_leave_the_teacher_alone():
     hook = MeanTeacherHook()
     runner, before = start(hook, step=False)

@@ -41,6 +41,32 @@ def test_a_step_under_autocast_gives_losses_in_float32_near_the_plain_ones_and_f
         torch.testing.assert_close(found[1][name], plain, rtol=0.1, atol=0.01)
 
 
+@pytest.mark.parametrize('ema_teacher', [True, False])
+@pytest.mark.parametrize('method', ['CutMixMeanTeacher', 'FixMatch', 'UniMatch'])
+def test_no_weight_is_cast_without_gradient_and_used_with_it(tiny_config, monkeypatch, method, ema_teacher):
+    """Older torch keeps such a cast until autocast ends, and the weight gets no gradient."""
+    cfg = tiny_config(method, ema_teacher=ema_teacher)
+    cfg.visualizer.name = f'casts, {method}, {ema_teacher}'
+    runner = Runner.from_cfg(cfg)
+    batch = runner.model.data_preprocessor(next(iter(runner.build_dataloader(cfg.train_dataloader))), True)
+    cast_with_gradient, used, wrong = {}, set(), set()
+
+    def note(module, inputs):
+        used.add(module)
+        if torch.is_grad_enabled() and not cast_with_gradient.setdefault(module, True):
+            wrong.add(module)
+        cast_with_gradient.setdefault(module, torch.is_grad_enabled())
+
+    for module in runner.model.student.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            module.register_forward_pre_hook(note)
+    clear = torch.clear_autocast_cache
+    monkeypatch.setattr(torch, 'clear_autocast_cache', lambda: (cast_with_gradient.clear(), clear()))
+    runner.model(**batch, mode='loss')
+    assert used
+    assert not wrong
+
+
 def test_with_a_gpu_the_switch_makes_the_optimizer_wrapper_scale_losses(tiny_config, monkeypatch):
     monkeypatch.setattr(launch, 'get_device', lambda: 'cuda')
     cfg = tiny_config()

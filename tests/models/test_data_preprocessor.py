@@ -37,8 +37,9 @@ def test_each_view_is_prepared_as_the_wrapped_preprocessor_would():
     assert prepared['data_samples']['labeled'][1].gt_sem_seg.data.unique().tolist() == [1, 255]
 
 
-def test_padding_is_neither_valid_nor_pasted():
-    view = batch(sample(10, 9, valid_map=0, cutmix_region=2), sample(12, 16, valid_map=0, cutmix_region=0))
+@pytest.mark.parametrize('maps', [dict(valid_map=0), {}], ids=['a map', 'no map'])
+def test_padding_is_neither_valid_nor_pasted(maps):
+    view = batch(sample(10, 9, cutmix_region=2, **maps), sample(12, 16, cutmix_region=0, **maps))
     data = SemiDataPreprocessor(BASE)({key: {'weak': value} for key, value in view.items()}, training=True)
     views = UnlabeledViews.gather(data['inputs'], data['data_samples'])
     inside = torch.zeros(12, 16, dtype=torch.bool)

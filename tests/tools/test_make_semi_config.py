@@ -18,7 +18,7 @@ def supervised(tiny_config, tmp_path):
         train_dataloader=dict(
             batch_size=2, num_workers=0, sampler=dict(type='InfiniteSampler', shuffle=True), dataset=dataset
         ),
-        train_cfg=dict(type='IterBasedTrainLoop', max_iters=2, val_interval=2),
+        train_cfg=dict(by_epoch=False, max_iters=2, val_interval=2),
         optim_wrapper=cfg.optim_wrapper,
         val_dataloader=cfg.val_dataloader,
         val_evaluator=cfg.val_evaluator,
@@ -55,6 +55,14 @@ def test_what_it_writes_trains(run_tool, supervised, tmp_path, method):
     assert 'teacher/mIoU' in runner.message_hub.log_scalars.keys() | {
         key.removeprefix('val/') for key in runner.message_hub.log_scalars
     }
+
+
+def test_labels_are_never_those_of_a_folder(run_tool, supervised, tmp_path):
+    path, root = supervised
+    done = run_tool('make_semi_config.py', path, '--method', 'fixmatch', '--labeled', f'{root}/images/train',
+                    '--unlabeled', f'{root}/images/val', '-o', tmp_path / 'semi.py')  # fmt: skip
+    assert done.returncode == 1
+    assert 'is no file: give a list of images' in done.stderr
 
 
 def test_unlabelled_images_may_come_from_a_folder(run_tool, supervised, tmp_path):

@@ -179,7 +179,9 @@ def test_a_missing_source_is_named(run, tmp_path):
 def test_linked_folders_are_looked_into_and_hidden_files_are_not(run, folder, tmp_path):
     (tmp_path / 'root').mkdir()
     (tmp_path / 'root/linked').symlink_to(folder)
-    (tmp_path / 'root/.hidden.png').touch()
+    (tmp_path / 'root/.checkpoints').mkdir()
+    for name in ('.hidden.png', '.checkpoints/copy.png'):
+        (tmp_path / 'root' / name).touch()
     run(tmp_path / 'root', tmp_path / 'split', '--count', 1)
     names = [name for part in read(tmp_path / 'split') for name in part]
     assert len(names) == 16

@@ -1,5 +1,6 @@
 import os
 import runpy
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -58,6 +59,21 @@ def test_label_maps_of_the_chosen_branch_are_written_under_the_names_of_the_imag
     assert cv2.imread(str(shown / names[0])).shape[2] == 3
 
 
+def test_images_of_one_name_in_two_folders_are_written_apart(trained, tmp_path, tiny_data):
+    cfg, config, checkpoint = trained
+    for kind in ('images', 'annotations'):
+        for folder in 'ab':
+            shutil.copytree(tiny_data / f'{kind}/val', tmp_path / f'nested/{kind}/{folder}')
+    cfg.test_dataloader.dataset.update(
+        data_root=str(tmp_path / 'nested'), data_prefix=dict(img_path='images', seg_map_path='annotations')
+    )
+    cfg.dump(config)
+    run(config, checkpoint, '--out', tmp_path / 'out', '--work-dir', tmp_path / 'work')
+    names = [path.name for path in (tiny_data / 'images/val').iterdir()]
+    written = {str(path.relative_to(tmp_path / 'out')) for path in (tmp_path / 'out').rglob('*.png')}
+    assert written == {f'{folder}/{name}' for folder in 'ab' for name in names}
+
+
 def test_a_supervised_config_is_tested_too_and_scales_and_tiles_are_averaged(trained, tmp_path):
     cfg, config, _ = trained
     cfg.model = cfg.model.segmentor
@@ -111,7 +127,7 @@ def test_a_submission_to_cityscapes_is_label_ids_of_the_test_images_under_names_
     assert (label == 24).all()  # a person
 
 
-def test_a_submission_reads_images_alone_with_and_without_test_time_augmentation():
+def test_a_submission_reads_images_alone_with_and_without_test_time_augmentation(tmp_path):
     cfg = Config.fromfile(ROOT / 'configs/_base_/datasets/semi_cityscapes.py')
     runpy.run_path(str(ROOT / 'tools/test.py'))['prepare_submission'](cfg, str(tmp_path))
     assert cfg.test_dataloader.dataset.data_prefix == dict(img_path='leftImg8bit/test')

@@ -30,7 +30,7 @@ class InvalidLossHook(Hook):
         weights = checkpoint['state_dict'].items()
         invalid = [name for name, value in weights if value.is_floating_point() and not torch.isfinite(value).all()]
         if invalid:
-            raise _stop(runner, f'{len(invalid)} weights are not finite, such as {invalid[0]},', runner.iter)
+            raise _stop(runner, f'{len(invalid)} weights are not finite, such as {invalid[0]},', runner.iter + 1)
 
 
 def _stop(runner, what: str, iteration: int) -> FloatingPointError:
