@@ -84,13 +84,13 @@ class Job(NamedTuple):
             SystemExit: If the processes cannot share a batch.
         """
         train = self.config().train_dataloader
-        lists = {part: SPLITS / self.fraction / f'{part}.txt' for part in ('labeled', 'unlabeled')}
+        lists = {part: str(SPLITS / self.fraction / f'{part}.txt') for part in ('labeled', 'unlabeled')}
         if self.fraction == 'full':
             lists['labeled'] = ''
         settings: dict[str, Any] = {'randomness.seed': self.seed}
         if self.protocol == 'holdout':
-            lists['unlabeled'] = SPLITS / 'holdout/unlabeled.txt'
-            settings['val_dataloader.dataset.ann_file'] = SPLITS / 'holdout/labeled.txt'
+            lists['unlabeled'] = str(SPLITS / 'holdout/unlabeled.txt')
+            settings['val_dataloader.dataset.ann_file'] = str(SPLITS / 'holdout/labeled.txt')
             for kind, folder in train.dataset.labeled.data_prefix.items():
                 settings[f'val_dataloader.dataset.data_prefix.{kind}'] = folder
         parts = {part: f'train_dataloader.dataset.{part}' for part in lists if part in train.dataset}
@@ -118,8 +118,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--methods', nargs='+', metavar='METHOD', help='first parts of config names; default: all')
     parser.add_argument('--fractions', nargs='+', choices=FRACTIONS, default=['1_8'], help='of labelled images')
     parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2])
-    parser.add_argument('--data-root', help='folder of CamVid; default: data/camvid')
-    parser.add_argument('--work-dir', type=Path, default=ROOT / 'work_dirs/camvid_benchmark', help='logs, checkpoints')
+    parser.add_argument('--data-root', type=os.path.abspath, help='folder of CamVid; default: data/camvid')
+    parser.add_argument(
+        '--work-dir', type=os.path.abspath, default=ROOT / 'work_dirs/camvid_benchmark', help='logs, checkpoints'
+    )
     parser.add_argument('--results', type=Path, default=HERE / 'results', help='folder of results and table')
     parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE',
@@ -166,17 +168,16 @@ def combinations(options: dict[str, Any], sweep: dict[str, Any]) -> Iterator[dic
         yield json.loads(json.dumps({**options, **dict(zip(sweep, chosen, strict=True))}))
 
 
-def train(job: Job, config: Path, settings: list[str], work_dir: Path, gpus: int) -> int:
+def train(job: Job, config: Path, work_dir: Path, gpus: int) -> int:
     """Train in a process of its own; give its peak memory in MiB.
 
     Raises:
         SystemExit: If it fails; its output is in ``WORK_DIR/output.txt``.
     """
-    command = [str(config), '--work-dir', str(work_dir), '--resume', '--cfg-options', *settings]
+    command = [str(config), '--work-dir', str(work_dir), '--resume']
     launch = [sys.executable, 'tools/train.py'] if gpus == 1 else ['bash', 'tools/dist_train.sh']
     if gpus > 1:
         command.insert(1, str(gpus))
-    work_dir.mkdir(parents=True, exist_ok=True)
     with open(work_dir / 'output.txt', 'ab') as output:
         process = subprocess.Popen(
             [*launch, *command], cwd=ROOT, stdout=output, stderr=subprocess.STDOUT,
@@ -201,7 +202,6 @@ def take_over(job: Job, work_dir: Path, supervised: Path) -> None:
     source = supervised / f'iter_{model.get("unsup_start", 0)}.pth'
     if (work_dir / 'last_checkpoint').exists() or not source.exists() or 'projector' in model:
         return
-    work_dir.mkdir(parents=True, exist_ok=True)
     for log in supervised.glob('*/vis_data'):
         shutil.copytree(log.parent, work_dir / log.parent.name, dirs_exist_ok=True)
     target = work_dir / source.name
@@ -294,10 +294,14 @@ def main() -> None:
         if args.stop_after and time.time() - started > 60 * args.stop_after:
             print(f'{len(jobs) - number + 1} runs left; the same command goes on with them')
             return
-        config, work_dir = configs[job.method], args.work_dir / job.name
-        take_over(job, work_dir, args.work_dir / job.supervised.name)
+        config, work_dir = configs[job.method], Path(args.work_dir, job.name)
+        work_dir.mkdir(parents=True, exist_ok=True)
+        whole = job.config()
+        whole.merge_from_dict(changed)
+        whole.dump(work_dir / config.name)
+        take_over(job, work_dir, Path(args.work_dir, job.supervised.name))
         print(f'{job.name} ({number} of {len(jobs)}): {work_dir}', flush=True)
-        memory = train(job, config, [f'{key}={value}' for key, value in changed.items()], work_dir, args.gpus)
+        memory = train(job, work_dir / config.name, work_dir, args.gpus)
         result = describe(job, work_dir, config, memory)
         with open(file, 'a') as lines:
             lines.write(json.dumps(result) + '\n')

@@ -26,7 +26,7 @@ WEIGHT = 'model.consistency.0.loss_weight'
 
 @pytest.fixture(scope='module')
 def camvid(tmp_path_factory):
-    root, rng = tmp_path_factory.mktemp('data') / 'camvid', np.random.default_rng(0)
+    root, rng = tmp_path_factory.mktemp('my data') / 'camvid', np.random.default_rng(0)
     names = [name for part in ('labeled', 'unlabeled') for name in read_list(SPLITS / f'1_8/{part}.txt')]
     for part, stems in (('train', names), ('val', ['a', 'b'])):
         for kind in ('images', 'annotations'):
@@ -87,7 +87,7 @@ START = dict(options=['model.unsup_start=2', 'model.unsup_rampup=0'])
 @pytest.fixture(scope='module')
 def pair(runner, camvid, tmp_path_factory):
     """Folder of what a supervised and a semi-supervised run left, that are validated on held-out images."""
-    out = tmp_path_factory.mktemp('pair')
+    out = tmp_path_factory.mktemp('a pair')
     benchmark(runner, camvid, out, *PAIR, **START)
     return out
 
@@ -170,8 +170,9 @@ def test_a_run_that_is_killed_goes_on_from_its_last_checkpoint(runner, camvid, t
     assert [point['iter'] for point in result['curve']][-2:] == [6, 8]
 
 
-def test_two_processes_share_the_batch_of_one(runner, camvid, tmp_path):
-    benchmark(runner, camvid, tmp_path, '--methods', 'fixmatch', '--gpus', 2, iterations=2)
+def test_two_processes_share_the_batch_of_one(runner, camvid, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    benchmark(runner, camvid, Path(), '--methods', 'fixmatch', '--gpus', 2, iterations=2)
     (result,) = read(tmp_path, 'small')
     assert result['environment']['processes'] == 2
     (config,) = tmp_path.glob('runs/*/*/vis_data/config.py')
