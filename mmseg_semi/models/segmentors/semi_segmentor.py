@@ -31,7 +31,8 @@ class SemiSegmentor(BaseSegmentor):
         predict_on (str): Who predicts at validation and test: ``'teacher'`` or ``'student'``.
         ema_teacher (bool): Whether targets come from the teacher or, without gradient and in eval mode, from the
             student itself (rows of Table 3 of Kim et al. 2020).
-        unsup_start (int): Iteration from which the unsupervised loss counts.
+        unsup_start (int): Iteration from which the unsupervised loss counts. Until then, and on batches without
+            unlabelled images, the student trains as the segmentor would alone.
         unsup_rampup (int): Iterations over which its weight then grows to one, as exp(-5 (1 - t)^2).
         channels_last (bool): Whether weights, and so features, lie in memory with channels last, which convolutions on
             GPUs are faster with, above all in mixed precision. What is computed stays the same.
@@ -98,7 +99,7 @@ class SemiSegmentor(BaseSegmentor):
         weight = self.unsup_weight()
         views = self.unlabeled_views(inputs, data_samples) if weight > 0 else None
         if views is None:
-            return {**self.loss_labeled(image, samples), **self._loss_idle()}
+            return {**self.student.loss(image, samples), **self._loss_idle()}
         joining = self.joining_images(views)
         if joining is None:
             losses = self.loss_labeled(image, samples)
@@ -122,7 +123,7 @@ class SemiSegmentor(BaseSegmentor):
         return UnlabeledViews.gather(images, data_samples) if images else None
 
     def loss_labeled(self, image: Tensor, data_samples: list[SegDataSample]) -> dict[str, Tensor]:
-        """Compute the losses that the wrapped segmentor has alone, of all its heads.
+        """Compute the losses that the wrapped segmentor has alone, of all its heads, beside unsupervised ones.
 
         Args:
             image (Tensor): (B, 3, H, W).

@@ -152,6 +152,15 @@ def test_a_unimatch_step_is_that_of_the_paper_in_value_and_gradient(monkeypatch)
 
 
 @pytest.mark.parametrize('method', ['FixMatch', 'UniMatch'])
+def test_until_unlabelled_images_count_the_student_trains_as_it_would_alone(method):
+    model, (inputs, samples) = build(method, without_dropout(), unsup_start=10), make_batch()
+    losses = model.loss(inputs, samples)
+    alone = model.student.loss(inputs['labeled'], samples['labeled'])
+    assert losses.keys() == alone.keys()
+    assert all(torch.equal(losses[name], alone[name]) for name in losses)
+
+
+@pytest.mark.parametrize('method', ['FixMatch', 'UniMatch'])
 def test_the_teacher_labels_all_weak_images_alike_if_asked(method):
     model = build(method, ema_teacher=True)
     for p in model.teacher.parameters():
