@@ -143,8 +143,8 @@ def test_ids_that_a_dataset_maps_are_no_obstacle(run_tool, supervised, tmp_path)
     done = run_tool('self_training.py', path, '--work-dir', tmp_path / 'out', '--threshold', 0.01)
     assert done.returncode == 0, done.stderr
     dataset = DATASETS.build(Config.fromfile(tmp_path / 'out/self_training.py').train_dataloader.dataset)
-    assert dataset.labeled.metainfo['label_map']
-    infos = [dataset.pseudo_labeled.get_data_info(0), dataset.labeled.get_data_info(0)]
+    assert dataset.parts['labeled'].metainfo['label_map']
+    infos = [dataset.parts['pseudo_labeled'].get_data_info(0), dataset.parts['labeled'].get_data_info(0)]
     assert [bool(info['label_map']) for info in infos] == [False, True]
 
 

@@ -1,3 +1,4 @@
+import re
 import sys
 
 import numpy as np
@@ -85,5 +86,5 @@ def test_an_image_that_cannot_be_corrupted_is_named_with_the_way_out(wrong):
 
 def test_a_missing_package_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, 'imagecorruptions', None)
-    with pytest.raises(ImportError, match=r'pip install "\.\[robustness\]"'):
+    with pytest.raises(ImportError, match=re.escape("pip install -e '.[robustness]'")):
         ImageCorruption('fog')
