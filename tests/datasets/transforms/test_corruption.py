@@ -4,6 +4,7 @@ import sys
 import numpy as np
 import pytest
 from mmcv.transforms import Compose
+from mmengine.registry import init_default_scope
 
 from mmseg_semi.datasets import ImageCorruption, corruption_names
 from mmseg_semi.datasets.textured_scenes import render_scene
@@ -64,6 +65,7 @@ def test_blue_stays_blue(image):
 def test_it_works_in_a_pipeline(image, tmp_path):
     from PIL import Image
 
+    init_default_scope('mmseg')
     Image.fromarray(image).save(tmp_path / 'a.png')
     pipeline = Compose([dict(type='LoadImageFromFile'), dict(type='ImageCorruption', corruption='fog', severity=5)])
     found = pipeline(dict(img_path=str(tmp_path / 'a.png')))
