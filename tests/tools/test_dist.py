@@ -62,20 +62,19 @@ def test_slurm_gets_partition_job_and_gpus(tmp_path):
     srun.write_text('#!/bin/sh\necho "$@"\n')
     srun.chmod(0o755)
     env = dict(PATH=f'{tmp_path}:{os.environ["PATH"]}', GPUS='4', SRUN_ARGS='--qos high', CPUS_PER_TASK='2')
-    for script, arguments in (
-        ('train', ['config.py', '--work-dir=work', '--resume']),
-        ('test', ['config.py', 'a.pth', '--tta']),
+    for script, positional, arguments in (
+        ('train', 1, ['config.py', '--work-dir=work', '--resume']),
+        ('test', 2, ['config.py', 'a.pth', '--tta']),
     ):
         command = run(f'slurm_{script}.sh', 'part', 'job', *arguments, **env).stdout
         for part in (
             '--partition=part --job-name=job --gres=gpu:4 --ntasks=4',
             '--cpus-per-task=2',
-            f'tools/{script}.py config.py',
-            '--launcher=slurm',
-            *arguments,
+            '--qos high',
+            f'tools/{script}.py {" ".join(arguments[:positional])} --launcher=slurm',
         ):
             assert part in command
-        assert '--qos high' in command
+        assert command.rstrip().endswith(f'--launcher=slurm {" ".join(arguments[positional:])}')
 
 
 def test_every_kind_of_synchronised_batch_norm_is_replaced_in_nested_configs():

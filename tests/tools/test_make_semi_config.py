@@ -36,7 +36,7 @@ def supervised(tiny_config, tmp_path):
     return path, dataset.data_root
 
 
-@pytest.mark.parametrize('method', ['cutmix', 'unimatch', 'context_aware_consistency'])
+@pytest.mark.parametrize('method', ['structured_consistency', 'cutmix', 'unimatch', 'context_aware_consistency'])
 def test_what_it_writes_trains(run_tool, supervised, tmp_path, method):
     path, root = supervised
     out = tmp_path / 'semi.py'

@@ -10,14 +10,17 @@ what is kept as that class that is right. A threshold that keeps nothing of a cl
 import argparse
 
 import numpy as np
+import torch
 from mmengine.config import Config, DictAction
 from mmengine.device import get_device
 from mmengine.registry import init_default_scope
 from mmengine.utils import track_iter_progress
+from mmseg.evaluation import IoUMetric
 from mmseg.registry import DATASETS
+from torch import Tensor
 
-from mmseg_semi.datasets.checks import check_annotation, data_infos
-from mmseg_semi.datasets.conversion import errors_in_one_sentence
+from mmseg_semi.datasets.checks import check_annotation
+from mmseg_semi.datasets.conversion import IGNORED, errors_in_one_sentence
 from mmseg_semi.engine.pseudo_labels import segment
 from mmseg_semi.models import load_segmentor
 
@@ -35,24 +38,19 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def confusion(truth: np.ndarray, predicted: np.ndarray, num_classes: int) -> np.ndarray:
-    """Count pixels by true and predicted class; both (N,), the result (C, C)."""
-    return np.bincount(truth * num_classes + predicted, minlength=num_classes**2).reshape(num_classes, num_classes)
-
-
-def table(confusions: np.ndarray, thresholds: list[float], classes: tuple[str, ...]) -> str:
-    """Write (T, C, C) counts of what T thresholds keep; the first row is of all pixels, whatever their confidence."""
+def table(areas: list[Tensor], thresholds: list[float], classes: tuple[str, ...]) -> str:
+    """Write, for T thresholds, T + 1 (4, C) areas of ``intersect_and_union``; the first are of all pixels."""
     lines = [f'| threshold | % | all | {" | ".join(classes)} |', '|---|---|---|' + '---|' * len(classes)]
-    whole = confusions[0]
+    *_, whole = areas[0]
 
-    def line(threshold: float, what: str, part: np.ndarray, of: np.ndarray) -> str:
+    def line(threshold: float, what: str, part: Tensor, of: Tensor) -> str:
         shares = [(part.sum(), of.sum()), *zip(part, of, strict=True)]
         cells = [f'{100 * a / b:.0f}' if b else '-' for a, b in shares]
         return f'| {threshold:g} | {what} | {" | ".join(cells)} |'
 
-    for threshold, kept in zip(thresholds, confusions[1:], strict=True):
-        lines.append(line(threshold, 'kept', kept.sum(axis=1), whole.sum(axis=1)))
-        lines.append(line(threshold, 'right', kept.diagonal(), kept.sum(axis=0)))
+    for threshold, (right, _, predicted, kept) in zip(thresholds, areas[1:], strict=True):
+        lines.append(line(threshold, 'kept', kept, whole))
+        lines.append(line(threshold, 'right', right, predicted))
     return '\n'.join(lines)
 
 
@@ -67,16 +65,16 @@ def main(args: argparse.Namespace) -> None:
     classes = dataset.metainfo['classes']
     predict = segment(load_segmentor(cfg, args.checkpoint, args.predict_on).to(get_device()), threshold=0.0)
     number = min(args.images or len(dataset), len(dataset))
-    infos = [data_infos(dataset)[index] for index in np.linspace(0, len(dataset) - 1, number).round().astype(int)]
-    confusions = np.zeros((1 + len(args.thresholds), len(classes), len(classes)), dtype=np.int64)
+    infos = [dataset.get_data_info(index) for index in np.linspace(0, len(dataset) - 1, number).round().astype(int)]
+    areas = [0] * (1 + len(args.thresholds))
     for info in track_iter_progress(infos):
-        truth = check_annotation(info, len(classes)).astype(np.int64)
-        label, confidence = predict(info['img_path'])
-        known = truth < len(classes)
-        for counts, threshold in zip(confusions, [0.0, *args.thresholds], strict=True):
-            kept = known & (confidence >= threshold)
-            counts += confusion(truth[kept], label[kept], len(classes))
-    print('\n' + table(confusions, args.thresholds, classes))
+        truth = torch.from_numpy(check_annotation(info, len(classes)))
+        label, confidence = map(torch.from_numpy, predict(info['img_path']))
+        for row, threshold in enumerate([0.0, *args.thresholds]):
+            kept = truth.where(confidence >= threshold, IGNORED)
+            found = IoUMetric.intersect_and_union(label, kept, len(classes), IGNORED)
+            areas[row] = areas[row] + torch.stack(found).double()
+    print('\n' + table(areas, args.thresholds, classes))
 
 
 if __name__ == '__main__':

@@ -21,7 +21,6 @@ import numpy as np
 from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.dataset import BaseDataset
 from mmengine.registry import init_default_scope
-from mmengine.utils import import_modules_from_strings
 from mmseg.registry import DATASETS
 
 from mmseg_semi.datasets import SampleIndex, SemiDataset
@@ -133,8 +132,6 @@ def main(args: argparse.Namespace) -> int:
     cfg = Config.fromfile(args.config)
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
-    if cfg.get('custom_imports'):
-        import_modules_from_strings(**cfg.custom_imports)
     init_default_scope(cfg.get('default_scope', 'mmseg'))
     train, parts = load_parts(cfg)
     classes = train.metainfo['classes']
