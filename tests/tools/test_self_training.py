@@ -181,7 +181,7 @@ def test_what_cannot_be_done_is_said_in_one_sentence(run_tool, supervised, tmp_p
         ((supervised, '--images', tmp_path / 'gone'), 'folder of unlabelled images not found'),
         (
             (supervised, '--checkpoint', other),
-            'does not fit the config: Error(s) in loading state_dict for EncoderDecoder: size mismatch for decode_head.conv_seg',
+            'does not fit the config: Error(s) in loading state_dict for EncoderDecoder: size mismatch for decode_head',
         ),
         ((supervised, '--cfg-options', 'randomness.seed=7'), 'was begun with other settings'),
         ((tmp_path / 'semi.py',), 'trains on unlabelled images already'),
