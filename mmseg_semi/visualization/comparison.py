@@ -23,6 +23,8 @@ from mmseg.datasets import BaseSegDataset
 from mmseg.evaluation import IoUMetric
 from mmseg.registry import DATASETS
 
+from mmseg_semi.evaluation import BoundaryIoUMetric, CalibrationMetric
+
 from .runs import Method, Run
 
 IGNORED = 255
@@ -30,12 +32,14 @@ ONE_WRONG, ALL_WRONG = np.array([255, 214, 10]), np.array([193, 18, 31])  # RGB,
 
 
 class Evaluation(NamedTuple):
-    """Predictions of one run for all validation images."""
+    """Predictions of one run for all validation images; all numbers are in percent."""
 
     folder: Path  # label maps 00000.png, 00001.png, ... of the images, 255 where the truth is ignored
     images: list[str]
-    iou: dict[str, float | None]  # of each class, in percent; None where neither truth nor prediction has it
+    iou: dict[str, float | None]  # of each class; None where neither truth nor prediction has it
     miou: float
+    boundary_iou: float  # mean over classes
+    ece: float  # expected calibration error
 
 
 class Case(NamedTuple):
@@ -77,8 +81,8 @@ def evaluate(run: Run, cache: Path, cfg_options: dict | None = None) -> Evaluati
     """
     cfg = _ready(run.cfg, cfg_options)
     stat = run.checkpoint.stat()
-    key = f'{run.checkpoint.resolve()} {stat.st_size} {stat.st_mtime_ns} {cfg.model} {cfg.val_dataloader}'
-    folder = cache / f'{run.work_dir.resolve().name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}'
+    key = run.checkpoint.resolve(), stat.st_size, stat.st_mtime_ns, cfg.model, cfg.val_dataloader, Evaluation._fields
+    folder = cache / f'{run.work_dir.resolve().name}-{hashlib.sha256(str(key).encode()).hexdigest()[:12]}'
     if not folder.is_dir():
         cache.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(dir=cache, prefix='.'))
@@ -94,19 +98,35 @@ def evaluate(run: Run, cache: Path, cfg_options: dict | None = None) -> Evaluati
 def _predict(cfg: Config, checkpoint: Path, folder: Path) -> dict:
     """Write the label maps to a folder, and give the other fields of :class:`Evaluation`."""
     loader = Runner.build_dataloader(cfg.val_dataloader)
-    classes = loader.dataset.metainfo['classes']
+    meta = loader.dataset.metainfo
     model = init_model(cfg, str(checkpoint), device=get_device())
-    images, areas = [], torch.zeros(4, len(classes), dtype=torch.float64)
+    metrics = iou, boundary, calibration = IoUMetric(), BoundaryIoUMetric(), CalibrationMetric()
+    images = []
+    for metric in metrics:
+        metric.dataset_meta = meta
     for batch in loader:
         for sample in model.val_step(batch):
+            for metric in metrics:
+                metric.process(batch, [sample.to_dict()])
             label, truth = (field.data.squeeze(0).cpu() for field in (sample.pred_sem_seg, sample.gt_sem_seg))
-            areas += torch.stack(IoUMetric.intersect_and_union(label, truth, len(classes), IGNORED))
-            shown = label.where(truth != IGNORED, IGNORED).byte().numpy()
-            cv2.imwrite(str(folder / f'{len(images):05}.png'), shown)
+            valid = label.where(truth != IGNORED, IGNORED).byte().numpy()
+            cv2.imwrite(str(folder / f'{len(images):05}.png'), valid)
             images.append(sample.img_path)
-    iou = 100 * IoUMetric.total_area_to_metrics(*areas)['IoU']
-    per_class = {name: None if np.isnan(value) else float(value) for name, value in zip(classes, iou, strict=True)}
-    return dict(images=images, iou=per_class, miou=float(np.nanmean(iou)))
+    values = _of_classes(iou, 'IoU')
+    known = [None if np.isnan(value) else float(value) for value in values]
+    return dict(
+        images=images,
+        iou=dict(zip(meta['classes'], known, strict=True)),
+        miou=float(np.nanmean(values)),
+        boundary_iou=float(np.nanmean(_of_classes(boundary, 'BoundaryIoU'))),
+        ece=calibration.compute_metrics(calibration.results)['ECE'],
+    )
+
+
+def _of_classes(metric: IoUMetric, name: str) -> np.ndarray:
+    """Give what a metric has found for each class, in percent."""
+    areas = [torch.stack(part).double().sum(dim=0).cpu() for part in zip(*metric.results, strict=True)]
+    return 100 * metric.total_area_to_metrics(*areas)[name]
 
 
 def _ready(cfg: Config, options: dict | None) -> Config:

@@ -50,6 +50,8 @@ class Row(NamedTuple):
     student: Spread | None
     teacher: Spread | None
     gain: Spread | None
+    boundary_iou: Spread | None
+    ece: Spread | None
     labels: str
     best: bool
 
@@ -64,7 +66,7 @@ def build_report(
 
     Args:
         methods (Sequence[Method]): In the order of the table.
-        evaluations (Mapping[Path, Evaluation], optional): By work dir, for the bars of each class.
+        evaluations (Mapping[Path, Evaluation], optional): By work dir, for boundary IoU, ECE and classes.
         comparison (Comparison, optional): Images to show.
         command (str): The one that makes this page.
 
@@ -75,7 +77,7 @@ def build_report(
     runs = [run for method in methods for run in method.runs]
     first_color = 0 if methods[0].runs[0].supervised else 1  # 0 is the grey of what the others are measured against
     slots = {method.name: index + first_color for index, method in enumerate(methods)}
-    rows = _rows(methods, slots)
+    rows = _rows(methods, slots, evaluations)
     keys = sorted({key for run in runs for line in run.training for key in line} - {*NO_CURVE}, key=_rank)
     keys = [key for key in keys if not key.endswith('acc_seg')]
     charts = {key: _chart(key, methods, slots, lambda run: run.training, lambda run, key=key: key) for key in keys}
@@ -90,6 +92,7 @@ def build_report(
         headline=_headline(rows),
         rows=rows,
         baseline=any(row.gain for row in rows),
+        evaluated=bool(evaluations),
         accuracy=_validation_charts(methods, slots),
         losses=[charts[key] for key in keys if charts[key] and 'loss' in key],
         others=[charts[key] for key in keys if charts[key] and 'loss' not in key],
@@ -108,20 +111,26 @@ def find_baseline(method: Method, methods: Sequence[Method]) -> Method | None:
     return found[0] if len(found) == 1 and found[0] is not method else None
 
 
-def _rows(methods: Sequence[Method], slots: Mapping[str, int]) -> list[Row]:
+def _rows(methods: Sequence[Method], slots: Mapping[str, int], evaluations: Mapping[Path, Evaluation]) -> list[Row]:
     best = max((method.score.mean for method in methods if method.score), default=None)
     rows = []
     for method in methods:
         baseline, labels = find_baseline(method, methods), method.runs[0].labels
+        found = _evaluated(method, evaluations)
         rows.append(
             Row(
                 method, slots[method.name], method.spread('student'), method.spread('teacher'),
                 method.gain(baseline) if baseline else None,
+                Spread.of([one.boundary_iou for one in found]), Spread.of([one.ece for one in found]),
                 '/'.join(Path(labels).parts[-2:]) if isinstance(labels, str) else f'{len(labels)} labels',
                 len(methods) > 1 and method.score is not None and method.score.mean == best,
             )
         )  # fmt: skip
     return rows
+
+
+def _evaluated(method: Method, evaluations: Mapping[Path, Evaluation]) -> list[Evaluation]:
+    return [evaluations[run.work_dir] for run in method.counted if run.work_dir in evaluations]
 
 
 def _title(methods: Sequence[Method]) -> str:
@@ -252,10 +261,7 @@ def _summarize(series: Sequence[Sequence[tuple[int, float]]]) -> list[tuple[floa
 
 def _classes(methods: Sequence[Method], slots: Mapping[str, int], evaluations: Mapping[Path, Evaluation]) -> list:
     """For each class: its name and, for each method that was evaluated, colour, name and spread of the IoU."""
-    found = {
-        method: [evaluations[run.work_dir].iou for run in method.counted if run.work_dir in evaluations]
-        for method in methods
-    }
+    found = {method: [one.iou for one in _evaluated(method, evaluations)] for method in methods}
     found = {method: seeds for method, seeds in found.items() if seeds}
     names = next(iter(evaluations.values())).iou if evaluations else ()
     return [

@@ -213,6 +213,7 @@ def describe(job: Job, work_dir: Path, config: Path, memory: int) -> dict[str, A
     """Collect what is known of a finished run."""
     run = Run(work_dir)
     result = run.result()
+    evaluation = evaluate(run, work_dir / 'evaluation')
     result['environment'] = dict(
         result['environment'],
         mmengine=mmengine.__version__,
@@ -223,9 +224,9 @@ def describe(job: Job, work_dir: Path, config: Path, memory: int) -> dict[str, A
     return dict(
         **job._asdict(),
         **result,
-        iou={
-            name: round(iou, 2) for name, iou in evaluate(run, work_dir / 'evaluation').iou.items() if iou is not None
-        },
+        iou={name: round(iou, 2) for name, iou in evaluation.iou.items() if iou is not None},
+        boundary_iou=round(evaluation.boundary_iou, 2),
+        ece=evaluation.ece,
         curve=[
             dict(iter=line['step'], teacher=round(line['teacher/mIoU'], 2), student=round(line['student/mIoU'], 2))
             for line in run.validations
@@ -252,8 +253,9 @@ def write_table(results: list[dict[str, Any]], path: Path) -> None:
     for result in sorted(results, key=lambda r: (r['protocol'], r['fraction'], r['method'] != 'supervised')):
         groups.setdefault(job_of(result)._replace(seed=0).name, []).append(result)
     lines = [
-        '| protocol | labels | method | seeds | teacher | student | gain of the teacher | iterations / s | MiB |',
-        '|---|---|---|---|---|---|---|---|---|',
+        '| protocol | labels | method | seeds | teacher | student | gain of the teacher | boundary IoU | ECE '
+        '| iterations / s | MiB |',
+        '|---' * 11 + '|',
     ]
     for runs in groups.values():
         method, fraction, _, protocol, options = job_of(runs[0])
@@ -267,7 +269,7 @@ def write_table(results: list[dict[str, Any]], path: Path) -> None:
             spread([r['miou_teacher'] for r in runs]),
             spread([r['miou_student'] for r in runs]),
             spread(gains, sign='+') if gains and method != 'supervised' else '',
-            spread([r['iterations_per_second'] for r in runs]),
+            *(spread([r[key] for r in runs]) for key in ('boundary_iou', 'ece', 'iterations_per_second')),
             str(max(r['peak_memory_mib'] or 0 for r in runs) or ''),
         ]
         lines.append(f'| {" | ".join(cells)} |')

@@ -105,6 +105,8 @@ def test_a_grid_of_runs_ends_in_one_result_each(pair):
         assert result['miou_teacher'] == result['curve'][-1]['teacher']
         assert result['miou_student'] == result['curve'][-1]['student']
         assert np.mean(list(result['iou'].values())) == pytest.approx(result['miou_teacher'], abs=0.02)
+        assert 0 < result['boundary_iou'] < result['miou_teacher']
+        assert 0 < result['ece'] < 100
         assert result['iterations'] == result['options']['train_cfg.max_iters'] == 4
         assert result['iterations_per_second'] == pytest.approx(4 / result['seconds'], abs=0.1)
         assert result['peak_memory_mib'] > 100
@@ -232,15 +234,17 @@ def test_the_table_has_a_row_for_each_setting_and_gains_over_the_supervised_run_
     def result(method, seed, teacher, **options):
         job = runner.Job(method, '1_8', seed, 'holdout', options)
         return dict(
-            job._asdict(), miou_teacher=teacher, miou_student=1.0, iterations_per_second=2.0, peak_memory_mib=None
-        )
+            job._asdict(), miou_teacher=teacher, miou_student=1.0, boundary_iou=3.0, ece=4.0, iterations_per_second=2.0,
+            peak_memory_mib=None,
+        )  # fmt: skip
 
     results = [result('fixmatch', seed, 50.0 + 4 * seed, **{WEIGHT: 3.0}) for seed in (0, 1)]
     results += [result('fixmatch', 0, 44.0), result('supervised', 0, 45.0), result('supervised', 1, 47.0)]
     results[2].pop('options')  # as in results without any
     runner.write_table(results, tmp_path / 'table.md')
     assert (tmp_path / 'table.md').read_text().splitlines()[2:] == [
-        '| holdout | 1/8 | supervised | 0, 1 | 46.0 +- 1.4 | 1.0 +- 0.0 |  | 2.0 +- 0.0 |  |',
-        f'| holdout | 1/8 | fixmatch, `{WEIGHT}=3.0` | 0, 1 | 52.0 +- 2.8 | 1.0 +- 0.0 | +6.0 +- 1.4 | 2.0 +- 0.0 |  |',
-        '| holdout | 1/8 | fixmatch | 0 | 44.0 | 1.0 | -1.0 | 2.0 |  |',
+        '| holdout | 1/8 | supervised | 0, 1 | 46.0 +- 1.4 | 1.0 +- 0.0 |  | 3.0 +- 0.0 | 4.0 +- 0.0 | 2.0 +- 0.0 |  |',
+        f'| holdout | 1/8 | fixmatch, `{WEIGHT}=3.0` | 0, 1 | 52.0 +- 2.8 | 1.0 +- 0.0 | +6.0 +- 1.4 | 3.0 +- 0.0 '
+        '| 4.0 +- 0.0 | 2.0 +- 0.0 |  |',
+        '| holdout | 1/8 | fixmatch | 0 | 44.0 | 1.0 | -1.0 | 3.0 | 4.0 | 2.0 |  |',
     ]

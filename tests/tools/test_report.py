@@ -62,7 +62,14 @@ def test_the_page_of_two_runs_shows_in_a_browser_at_phone_and_desktop_width(trai
         assert shown['charts'] > 3
         assert shown['content'] <= shown['width'] == width
         assert shown['smallest_text'] >= 11
-        for text in ('CutMixMeanTeacher', 'mIoU of the teacher', 'balloon', 'Where methods differ most', 'Cost'):
+        for text in (
+            'CutMixMeanTeacher',
+            'Boundary IoU',
+            'mIoU of the teacher',
+            'balloon',
+            'Where methods differ most',
+            'Cost',
+        ):
             assert text in shown['text']
 
 
@@ -83,6 +90,7 @@ def test_without_predictions_neither_checkpoints_nor_images_are_needed(work_dir,
     page = (tmp_path / 'report.html').read_text()
     assert '+10.0' in page
     assert '<img' not in page
+    assert 'Boundary IoU' not in page
 
 
 def test_a_wrong_folder_ends_in_one_sentence_and_no_page(work_dir, run_tool, tmp_path):

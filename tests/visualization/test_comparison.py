@@ -22,7 +22,7 @@ def evaluations(tmp_path):
             label = np.zeros(16, np.uint8)
             label[:number] = 1
             cv2.imwrite(str(tmp_path / name / f'{index:05}.png'), label.reshape(4, 4))
-        found[name] = Evaluation(tmp_path / name, images, {}, 0.0)
+        found[name] = Evaluation(tmp_path / name, images, {}, 0.0, 0.0, 0.0)
     return found
 
 
@@ -46,7 +46,7 @@ def test_neighbours_in_a_long_list_are_not_shown_twice(evaluations, tmp_path):
     for name, label in (('a', 0), ('b', 1)):
         for index in range(24):
             cv2.imwrite(str(tmp_path / name / f'{index:05}.png'), np.full((4, 4), label, np.uint8))
-    long = {name: Evaluation(tmp_path / name, images, {}, 0.0) for name in evaluations}
+    long = {name: Evaluation(tmp_path / name, images, {}, 0.0, 0.0, 0.0) for name in evaluations}
     seen = []
 
     class Dataset:
