@@ -21,6 +21,9 @@ class FixMatch(SemiSegmentor):
     weak images pass the student in one batch; the pseudo labels of the images that are pasted are predicted apart, in
     eval mode. A batch holds 2k unlabelled images, and image i < k shows boxes of its partner i + k.
 
+    With an ``unsup_start`` the loss is L_x + L_s, so that L_x keeps the scale that the student has trained at alone:
+    Adam would make steps of half the size with a halved loss, for the thousand iterations that its moments remember.
+
     Views: ``weak`` for the pseudo label, ``strong`` for the student, with the same geometry.
 
     Logs: see :meth:`Target.statistics`.
@@ -43,9 +46,14 @@ class FixMatch(SemiSegmentor):
         self.consistency = ConsistencyLosses(consistency)
         self.threshold = max((getattr(loss, 'threshold', 0.0) for loss in self.consistency), default=0.0)
 
+    @property
+    def scale(self) -> float:
+        """float: What all losses are multiplied by: 1/2, or 1 with ``unsup_start``."""
+        return 1.0 if self.unsup_start else 0.5
+
     def loss_labeled(self, image: Tensor, data_samples: list[SegDataSample]) -> dict[str, Tensor]:
         """Compute L_x / 2."""
-        return weighted(super().loss_labeled(image, data_samples), 0.5)
+        return weighted(super().loss_labeled(image, data_samples), self.scale)
 
     def joining_images(self, views: UnlabeledViews) -> Tensor | None:
         """Let the weak images pass with the labelled ones, if the student is to label them."""
@@ -71,7 +79,7 @@ class FixMatch(SemiSegmentor):
         statistics = target.statistics(self.threshold, views.weak.true_label)
         ((image, mixed),) = self.mixes(views, target)
         losses = self.consistency(Prediction(self.seg_logits(self.student, image)), mixed)
-        return {**weighted(losses, 0.5), **statistics}
+        return {**weighted(losses, self.scale), **statistics}
 
     @torch.no_grad()
     def pseudo_label(self, views: UnlabeledViews) -> Target:

@@ -15,8 +15,9 @@ class UniMatch(FixMatch):
     """FixMatch with two strong views and one stream of perturbed features.
 
     `Yang et al., Revisiting Weak-to-Strong Consistency in Semi-Supervised Semantic Segmentation, CVPR 2023
-    <https://arxiv.org/abs/2208.09910>`_: the loss is (L_x + L_s1 / 4 + L_s2 / 4 + L_fp / 2) / 2. Each strong view has
-    its own boxes; in the perturbed stream half of the channels of every feature of the weak images is dropped.
+    <https://arxiv.org/abs/2208.09910>`_: the loss is (L_x + L_s1 / 4 + L_s2 / 4 + L_fp / 2) / 2, without the
+    last half if there is an ``unsup_start``, as in :class:`FixMatch`. Each strong view has its own boxes; in the
+    perturbed stream half of the channels of every feature of the weak images is dropped.
 
     Views: ``weak``, ``strong1`` and ``strong2``, with the same geometry.
 
@@ -40,9 +41,9 @@ class UniMatch(FixMatch):
         weak = self.base_images(views)
         perturbed = self.seg_logits(self.student, weak, tree_map_only(Tensor, _drop_channels, views.features))
         streams = dict(
-            s1=(strong1, target1, 1 / 8),
-            s2=(strong2, target2, 1 / 8),
-            fp=(perturbed, target[: len(weak)], 1 / 4),
+            s1=(strong1, target1, self.scale / 4),
+            s2=(strong2, target2, self.scale / 4),
+            fp=(perturbed, target[: len(weak)], self.scale / 2),
         )
         losses = {}
         for name, (logits, stream_target, weight) in streams.items():

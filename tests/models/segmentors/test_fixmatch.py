@@ -161,6 +161,17 @@ def test_until_unlabelled_images_count_the_student_trains_as_it_would_alone(meth
 
 
 @pytest.mark.parametrize('method', ['FixMatch', 'UniMatch'])
+def test_when_unlabelled_images_begin_to_count_the_loss_of_labels_keeps_its_scale(method, monkeypatch):
+    early, late = (build(method, without_dropout(), unsup_start=start) for start in (0, 10))
+    monkeypatch.setattr(late, 'unsup_weight', lambda: 1.0)
+    monkeypatch.setattr(F, 'dropout2d', lambda feature, p: feature)
+    half, whole = (model.loss(*make_batch()) for model in (early, late))
+    assert half.keys() == whole.keys()
+    for name in half:
+        torch.testing.assert_close(whole[name], half[name] * (2 if 'loss' in name else 1), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize('method', ['FixMatch', 'UniMatch'])
 def test_the_teacher_labels_all_weak_images_alike_if_asked(method):
     model = build(method, ema_teacher=True)
     for p in model.teacher.parameters():
