@@ -15,6 +15,7 @@ def trained(tiny_config, tmp_path):
     cfg.test_evaluator = [dict(type='IoUMetric'), dict(type='CalibrationMetric')]
     cfg.tta_model = dict(type='ProbabilisticSegTTAModel')
     cfg.dump(tmp_path / 'config.py')
+    torch.manual_seed(0)
     torch.save(dict(state_dict=MODELS.build(cfg.model).state_dict(), meta={}), tmp_path / 'model.pth')
     return tmp_path / 'config.py', tmp_path / 'model.pth'
 
