@@ -52,7 +52,7 @@ class FixMatch(SemiSegmentor):
         return 1.0 if self.unsup_start else 0.5
 
     def loss_labeled(self, image: Tensor, data_samples: list[SegDataSample]) -> dict[str, Tensor]:
-        """Compute L_x / 2."""
+        """Compute L_x times :attr:`scale`."""
         return weighted(super().loss_labeled(image, data_samples), self.scale)
 
     def joining_images(self, views: UnlabeledViews) -> Tensor | None:
@@ -74,7 +74,7 @@ class FixMatch(SemiSegmentor):
         return (cutmix(view.image, target, view.region) for view in strong)
 
     def loss_unlabeled(self, views: UnlabeledViews) -> dict[str, Tensor]:
-        """Compute L_s / 2."""
+        """Compute L_s times :attr:`scale`."""
         target = self.pseudo_label(views)
         statistics = target.statistics(self.threshold, views.weak.true_label)
         ((image, mixed),) = self.mixes(views, target)

@@ -33,7 +33,7 @@ class UniMatch(FixMatch):
         return self.base_images(views)
 
     def loss_unlabeled(self, views: UnlabeledViews) -> dict[str, Tensor]:
-        """Compute (L_s1 / 4 + L_s2 / 4 + L_fp / 2) / 2."""
+        """Compute L_s1 / 4 + L_s2 / 4 + L_fp / 2, times :attr:`scale`."""
         target = self.pseudo_label(views)
         statistics = target.statistics(self.threshold, views.weak.true_label)
         (image1, target1), (image2, target2) = self.mixes(views, target)
