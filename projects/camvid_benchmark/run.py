@@ -15,6 +15,7 @@ import itertools
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -219,6 +220,7 @@ def describe(job: Job, work_dir: Path, config: Path, memory: int) -> dict[str, A
         mmengine=mmengine.__version__,
         mmseg=mmseg.__version__,
         python=platform.python_version(),
+        cpu=cpu_model(),
         threads=os.environ.get('OMP_NUM_THREADS'),
     )
     return dict(
@@ -235,6 +237,13 @@ def describe(job: Job, work_dir: Path, config: Path, memory: int) -> dict[str, A
         peak_memory_mib=run.memory or memory,
         config=str(config.relative_to(ROOT)),
     )
+
+
+def cpu_model() -> str:
+    """Name the CPU: another one rounds otherwise, so that the same seed becomes another run."""
+    info = Path('/proc/cpuinfo')
+    names = re.findall(r'^model name\s*: (.+)$', info.read_text(), re.MULTILINE) if info.exists() else []
+    return names[0] if names else platform.processor()
 
 
 def read_results(path: Path) -> list[dict[str, Any]]:
