@@ -91,13 +91,14 @@ COLUMNS = ('method', 'paper', 'labels', 'mIoU', 'seeds', '')
 INTRODUCTION = """# Model zoo
 
 What was trained with this repository: the teacher's mIoU at the last iteration, mean +- standard deviation over seeds.
-There are no weights to download, since each run takes minutes; a config and a seed repeat it:
+There are no weights to download, since each run takes minutes. A config and a seed repeat it, bit by bit on the same kind of
+CPU; another one rounds otherwise, which makes it another run of the same method:
 
 ```bash
 python tools/train.py CONFIG --work-dir work_dirs/NAME --cfg-options randomness.seed=SEED
 ```
 
-The other configs of the repository, for VOC and Cityscapes, follow their papers and were not trained here.
+Configs that are not listed, those for VOC, Cityscapes and Mapillary Vistas among them, were not trained here.
 
 This page, `model-index.yml` and `configs/*/metafile.yml` are made from the results files by
 `.dev_scripts/make_model_zoo.py`.
@@ -210,7 +211,7 @@ def row(entry: Entry) -> str:
         'all' if entry.labels == 'full' else entry.labels.replace('_', '/'),
         f'{mean:.2f}' if deviation is None else f'{mean:.2f} +- {deviation:.2f}',
         ', '.join(map(str, entry.seeds)),
-        f'[config](../{entry.config})',
+        f'[config](../{entry.config})' + ('' if entry.is_model else f', `--fractions {entry.labels}` of the benchmark'),
     ]
     return f'| {" | ".join(cells)} |'
 

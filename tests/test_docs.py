@@ -74,17 +74,18 @@ def test_following_the_page_on_own_data_gives_lists_a_picture_and_a_model(run_to
     shutil.copytree(ROOT / 'configs/_base_', 'configs/_base_')
     shutil.copy('configs/_base_/datasets/semi_folder.py', 'configs/_base_/datasets/semi_mine.py')
     Path('configs/mine').mkdir()
-    for name, config in zip(('supervised', 'structured_consistency'), blocks(page, 'python'), strict=True):
+    for name, config in zip(('supervised', 'unimatch'), blocks(page, 'python'), strict=True):
         Path(f'configs/mine/{name}.py').write_text(config)
     (arguments,) = commands(page, 'dataset_converters/check_dataset.py')
     done = run_tool('dataset_converters/check_dataset.py', *arguments, '--workers', 1)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert Path('work_dirs/structured_consistency/check_dataset.png').is_file()
+    assert Path('work_dirs/unimatch/check_dataset.png').is_file()
 
     init_default_scope('mmseg')
-    cfg = Config.fromfile('configs/mine/structured_consistency.py')
+    cfg, twin = (Config.fromfile(f'configs/mine/{name}.py') for name in ('unimatch', 'supervised'))
     assert MODELS.build(cfg.model).student.num_classes == 2
-    assert Config.fromfile('configs/mine/supervised.py').train_dataloader.sampler.source_ratio == [1]
+    assert (cfg.train_dataloader.batch_size, twin.train_dataloader.batch_size) == (8, 4)
+    assert (cfg.train_dataloader.sampler.source_ratio, twin.train_dataloader.sampler.source_ratio) == ([1, 1], [1])
 
 
 def test_the_config_of_the_page_on_evaluation_has_all_metrics_also_for_a_plain_model_of_mmseg(tmp_path):

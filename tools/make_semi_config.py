@@ -2,10 +2,12 @@
 
 Writes a short config that inherits yours, wraps its model in a method, and trains on a labelled list and on unlabelled
 images; it is built, and a sample of each part is loaded, before it is kept, so that what does not fit is said at once.
+``--method supervised`` writes what to compare with: the same training on the labelled list alone.
 
-Example:
+Examples:
+    python tools/make_semi_config.py my_config.py --method supervised --labeled splits/1_8/labeled.txt -o supervised.py
     python tools/make_semi_config.py my_config.py --method unimatch --labeled splits/1_8/labeled.txt \\
-        --unlabeled splits/1_8/unlabeled.txt -o my_semi_config.py
+        --unlabeled splits/1_8/unlabeled.txt -o unimatch.py
 """
 
 import argparse
@@ -27,25 +29,17 @@ GEOMETRY = {
 
 TEMPLATE = """# Made by tools/make_semi_config.py: {name}, trained with {method}.
 _base_ = [
-    {config!r},
-    {method_file!r},
-]
+{bases}]
 custom_imports = dict(imports=['mmseg_semi'], allow_failed_imports=False)
-model = dict(_delete_=True, segmentor=_base_.model, **_base_.method)
+model = dict(_delete_=True, {model})
 
 labeled = _base_.train_dataloader.dataset{wrapped}
 labeled.ann_file = {labeled!r}
-geometry = [
-{geometry}]
-{crop}unlabeled = dict(
-    type='UnlabeledDataset',
-{unlabeled}    pipeline=[dict(type='LoadUnlabeledImage'), *geometry, *{views}],
-)
-train_dataloader = dict(
+{unlabeled}train_dataloader = dict(
     batch_size={batch_size},
     sampler=dict(_delete_=True, type='SemiSampler', batch_size={batch_size}, source_ratio={ratio}),
     collate_fn=dict(type='semi_collate'),
-    dataset=dict(_delete_=True, type='SemiDataset', labeled=labeled, unlabeled=unlabeled),
+    dataset=dict(_delete_=True, type='SemiDataset', {parts}),
 )
 train_cfg = dict(_delete_=True, type='SemiIterBasedTrainLoop', {train_cfg})
 val_cfg = dict(type='TeacherStudentValLoop')
@@ -53,27 +47,34 @@ default_hooks = dict(
     checkpoint=dict(type='SafeCheckpointHook'),
     dataset_check=dict(type='DatasetCheckHook'),
     iter_seed=dict(type='IterSeedHook'),
-    mean_teacher=dict(type='MeanTeacherHook', momentum=0.001),
+    mean_teacher=dict(type='MeanTeacherHook', momentum=0.001, warmup=True),
     invalid_loss=dict(type='InvalidLossHook'),
     pseudo_label=dict(type='PseudoLabelVisualizationHook'),
 )
 randomness = dict(seed=0)
+"""
+UNLABELED = """geometry = [
+{geometry}]
+{crop}unlabeled = dict(
+    type='UnlabeledDataset',
+{source}    pipeline=[dict(type='LoadUnlabeledImage'), *geometry, *{views}],
+)
 """
 
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    methods = sorted(path.stem for path in METHODS.glob('*.py'))
+    methods = ['supervised', *sorted(path.stem for path in METHODS.glob('*.py'))]
     parser.add_argument('config', help='supervised config file of mmseg, or mmseg::NAME for one that it ships')
     parser.add_argument('--method', required=True, choices=methods, help='what to train with')
     parser.add_argument('--labeled', required=True, help='list of labelled images, as ann_file of your dataset')
-    parser.add_argument('--unlabeled', required=True, help='list in the same folder of images, or a folder of its own')
+    parser.add_argument('--unlabeled', help='list in the same folder of images, or a folder of its own')
     parser.add_argument('-o', '--out', type=Path, required=True, help='config file to write')
     return parser.parse_args()
 
 
-def make(config: str, method: str, labeled: str, unlabeled: str, out: Path) -> str:
+def make(config: str, method: str, labeled: str, unlabeled: str | None, out: Path) -> str:
     """Compose the config.
 
     Raises:
@@ -93,39 +94,57 @@ def make(config: str, method: str, labeled: str, unlabeled: str, out: Path) -> s
     if 'pipeline' not in dataset:
         raise SystemExit(f'train_dataloader.dataset of {config} is a {dataset.type}: give one dataset with a pipeline')
 
+    folder = out.resolve().parent
+    bases = [config if '::' in config else osp.relpath(config, folder)]
+    model, parts, block = "type='SemiSegmentor', segmentor=_base_.model", 'labeled=labeled', ''
+    ratio = [base.train_dataloader.batch_size]
+    if unlabeled:
+        bases.append(osp.relpath(METHODS / f'{method}.py', folder))
+        model, parts = 'segmentor=_base_.model, **_base_.method', f'{parts}, unlabeled=unlabeled'
+        paired = method == 'context_aware_consistency'
+        ratio.append(ratio[0] if paired else 2 * ratio[0])
+        block = unlabeled_part(config, dataset, paired, osp.abspath(labeled), unlabeled)
+    return TEMPLATE.format(
+        name=osp.basename(config),
+        method=method,
+        bases=''.join(f'    {base!r},\n' for base in bases),
+        model=model,
+        wrapped=wrapped,
+        labeled=osp.abspath(labeled),
+        unlabeled=block,
+        batch_size=sum(ratio),
+        ratio=ratio,
+        parts=parts,
+        train_cfg=arguments({k: v for k, v in base.train_cfg.items() if k not in ('type', 'by_epoch')}),
+    )
+
+
+def unlabeled_part(config: str, dataset: dict, paired: bool, labeled: str, unlabeled: str) -> str:
+    """Write the unlabelled dataset, whose images are scaled and cropped as labelled ones are.
+
+    Raises:
+        SystemExit: If they are not cropped.
+    """
     geometry = [dict(step) for step in dataset.pipeline if step.type in GEOMETRY]
-    paired = method == 'context_aware_consistency'
     crops = [step['crop_size'] for step in geometry if step['type'] == 'RandomCrop']
     if not crops:
         raise SystemExit(f'the training pipeline of {config} has no RandomCrop: add one, so that images can be stacked')
     if paired:
         geometry = geometry[: [step['type'] for step in geometry].index('RandomCrop')]
-    names = 'labeled.data_root', "labeled.data_prefix['img_path']"
     if osp.isdir(unlabeled):
         source = f'    data_prefix=dict(img_path={osp.abspath(unlabeled)!r}),\n'
     else:
-        source = f'    data_root={names[0]},\n' if dataset.get('data_root') else ''
-        source += f'    data_prefix=dict(img_path={names[1]}),\n    ann_file={osp.abspath(unlabeled)!r},\n'
-        suffix = image_suffix({**dataset, 'ann_file': osp.abspath(labeled)})
+        source = '    data_root=labeled.data_root,\n' if dataset.get('data_root') else ''
+        source += "    data_prefix=dict(img_path=labeled.data_prefix['img_path']),\n"
+        source += f'    ann_file={osp.abspath(unlabeled)!r},\n'
+        suffix = image_suffix({**dataset, 'ann_file': labeled})
         if suffix not in IMAGE_SUFFIXES:  # those are tried anyway
             source += f'    img_suffix={suffix!r},\n'
-    number = base.train_dataloader.batch_size
-    ratio = [number, number if paired else 2 * number]
-    folder = out.resolve().parent
-    return TEMPLATE.format(
-        name=osp.basename(config),
-        config=config if '::' in config else osp.relpath(config, folder),
-        method=method,
-        method_file=osp.relpath(METHODS / f'{method}.py', folder),
-        wrapped=wrapped,
-        labeled=osp.abspath(labeled),
+    return UNLABELED.format(
         geometry=''.join(f'    {call(step)},\n' for step in geometry),
         crop=f'views = _base_.views\nviews[0].crop_size = {tuple(crops[0])}\n' if paired else '',
         views='views' if paired else '_base_.views',
-        unlabeled=source,
-        batch_size=sum(ratio),
-        ratio=ratio,
-        train_cfg=arguments({k: v for k, v in base.train_cfg.items() if k not in ('type', 'by_epoch')}),
+        source=source,
     )
 
 
@@ -171,8 +190,11 @@ def check(path: Path, name: Path) -> None:
             dataset[dataset.offset(part)]
     except Exception as error:
         raise SystemExit(f'{name} is not written, since what it says does not build: {error}') from error
-    sizes = dict(zip(dataset.parts, dataset.source_sizes, strict=True))
-    print(f'{type(model).__name__} of {type(model.student).__name__}, {sizes} images')
+    sizes, batch = (
+        dict(zip(dataset.parts, numbers, strict=True))
+        for numbers in (dataset.source_sizes, cfg.train_dataloader.sampler.source_ratio)
+    )
+    print(f'{type(model).__name__} of {type(model.student).__name__}, {sizes} images, {batch} a batch')
 
 
 def main() -> None:
@@ -180,7 +202,9 @@ def main() -> None:
     args = parse_args()
     if not osp.isfile(args.labeled):
         raise SystemExit(f'--labeled {args.labeled} is no file: give a list of images, one a line')
-    if not osp.exists(args.unlabeled):
+    if (args.unlabeled is None) != (args.method == 'supervised'):
+        raise SystemExit('--unlabeled is what every method but supervised needs: a list of images, or a folder')
+    if args.unlabeled and not osp.exists(args.unlabeled):
         raise SystemExit(f'--unlabeled {args.unlabeled} is not there: give a list of images, one a line, or a folder')
     if args.out.exists():
         raise SystemExit(f'{args.out} exists: remove it, or choose another name')

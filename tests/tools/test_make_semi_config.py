@@ -45,16 +45,43 @@ def test_what_it_writes_trains(run_tool, supervised, tmp_path, method):
         'make_semi_config.py', path, '--method', method, '--labeled', lists[0], '--unlabeled', lists[1], '-o', out
     )
     assert done.returncode == 0, done.stderr
-    assert "{'labeled': 4, 'unlabeled': 6} images" in done.stdout
+    crops = 2 if method == 'context_aware_consistency' else 4
+    assert f"{{'labeled': 4, 'unlabeled': 6}} images, {{'labeled': 2, 'unlabeled': {crops}}} a batch" in done.stdout
+    assert trained(out, path).model.mixes_pairs == (method != 'context_aware_consistency')
+
+
+def trained(out, path):
+    """Train a config that the tool made of another one."""
     cfg = Config.fromfile(out)
     assert cfg.optim_wrapper == Config.fromfile(path).optim_wrapper
-    cfg.work_dir = str(tmp_path / 'work')
+    cfg.work_dir = str(out.parent / 'work')
     runner = Runner.from_cfg(cfg)
     runner.train()
     assert runner.iter == 2
-    assert 'teacher/mIoU' in runner.message_hub.log_scalars.keys() | {
-        key.removeprefix('val/') for key in runner.message_hub.log_scalars
-    }
+    assert {'val/student/mIoU', 'val/teacher/mIoU'} <= runner.message_hub.log_scalars.keys()
+    return runner
+
+
+def test_its_supervised_twin_trains_on_the_same_labels_alone(run_tool, supervised, tmp_path):
+    path, root = supervised
+    out, labels = tmp_path / 'semi.py', f'{root}/splits/labeled.txt'
+    done = run_tool('make_semi_config.py', path, '--method', 'supervised', '--labeled', labels, '-o', out)
+    assert done.returncode == 0, done.stderr
+    assert "SemiSegmentor of EncoderDecoder, {'labeled': 4} images, {'labeled': 2} a batch" in done.stdout
+    runner = trained(out, path)
+    assert type(runner.model).__name__ == 'SemiSegmentor'
+    assert list(runner.train_dataloader.dataset.parts) == ['labeled']
+
+
+@pytest.mark.parametrize(('method', 'given'), [('supervised', True), ('unimatch', False)])
+def test_unlabelled_images_are_for_methods_alone(run_tool, supervised, tmp_path, method, given):
+    path, root = supervised
+    more = ['--unlabeled', f'{root}/images/val'] if given else []
+    done = run_tool('make_semi_config.py', path, '--method', method, '--labeled', f'{root}/splits/labeled.txt', *more,
+                    '-o', tmp_path / 'semi.py')  # fmt: skip
+    assert done.returncode == 1
+    assert 'every method but supervised needs' in done.stderr
+    assert not (tmp_path / 'semi.py').exists()
 
 
 def test_labels_are_never_those_of_a_folder(run_tool, supervised, tmp_path):
