@@ -91,8 +91,8 @@ COLUMNS = ('method', 'paper', 'labels', 'mIoU', 'seeds', '')
 INTRODUCTION = """# Model zoo
 
 What was trained with this repository: the teacher's mIoU at the last iteration, mean +- standard deviation over seeds.
-There are no weights to download, since each run takes minutes. A config and a seed repeat it, bit by bit on the same kind of
-CPU; another one rounds otherwise, which makes it another run of the same method:
+There are no weights to download, since each run takes minutes. A config and a seed repeat it, bit by bit on the same
+kind of CPU; another one rounds otherwise, which makes it another run of the same method:
 
 ```bash
 python tools/train.py CONFIG --work-dir work_dirs/NAME --cfg-options randomness.seed=SEED

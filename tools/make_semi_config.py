@@ -31,6 +31,7 @@ TEMPLATE = """# Made by tools/make_semi_config.py: {name}, trained with {method}
 _base_ = [
 {bases}]
 custom_imports = dict(imports=['mmseg_semi'], allow_failed_imports=False)
+env_cfg = dict(dist_cfg=dict(timeout=3600))  # seconds that others wait at most while the first process checks the data
 model = dict(_delete_=True, {model})
 
 labeled = _base_.train_dataloader.dataset{wrapped}
@@ -142,7 +143,7 @@ def unlabeled_part(config: str, dataset: dict, paired: bool, labeled: str, unlab
             source += f'    img_suffix={suffix!r},\n'
     return UNLABELED.format(
         geometry=''.join(f'    {call(step)},\n' for step in geometry),
-        crop=f'views = _base_.views\nviews[0].crop_size = {tuple(crops[0])}\n' if paired else '',
+        crop=f'views = _base_.views\nviews[0].crop_size = {crops[0]!r}\n' if paired else '',
         views='views' if paired else '_base_.views',
         source=source,
     )

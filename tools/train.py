@@ -8,7 +8,7 @@ from pathlib import Path
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
-from mmseg_semi.engine.launch import add_launcher, leave_together, prepare_device
+from mmseg_semi.engine.launch import add_launcher, go_on, leave_together, prepare_device
 
 
 def parse_args() -> argparse.Namespace:
@@ -45,8 +45,9 @@ def main() -> None:
         cfg.merge_from_dict(args.cfg_options)
     name = osp.splitext(osp.basename(args.config))[0]
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or osp.join('work_dirs', name)
-    cfg.resume = args.resume or cfg.get('resume', False)
     cfg.commit = commit()
+    if args.resume:
+        go_on(cfg)
     prepare_device(cfg, args.launcher, amp=args.amp)
     Runner.from_cfg(cfg).train()
     leave_together()

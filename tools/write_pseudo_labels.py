@@ -44,7 +44,10 @@ def main(args: argparse.Namespace) -> None:
         cfg.merge_from_dict(args.cfg_options)
     folder, names = find_unlabeled(cfg, args.images, args.list)
     model = load_segmentor(cfg, args.checkpoint, args.predict_on).to(get_device())
-    record = dict(threshold=args.threshold, predict_on=args.predict_on, checkpoint=fingerprint_file(args.checkpoint))
+    record = dict(
+        threshold=args.threshold, predict_on=args.predict_on, checkpoint=fingerprint_file(args.checkpoint),
+        model=cfg.model.to_dict(), pipeline=model.cfg.test_pipeline,
+    )  # fmt: skip
     write_pseudo_labels(segment(model, args.threshold), folder, names, args.out_dir, model.dataset_meta, record)
     print(f'Picture: {args.out_dir}/pseudo_labels.png')
 

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 import torch.distributed as torch_dist
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.dist import init_dist, is_distributed
+from mmengine.dist import barrier, init_dist, is_distributed
 from mmengine.logging import print_log
 from mmengine.runner import Runner, find_latest_checkpoint
 
@@ -40,15 +41,49 @@ def prepare_device(cfg: Config, launcher: str, amp: bool = False) -> None:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
     if on_cpu and launcher != 'none':
-        _init_gloo(cfg, launcher)
+        join_processes(cfg, launcher)
+        replaced = _replace_sync_bn(cfg.model)
+        if replaced:
+            print_log(f'SyncBN needs GPUs: {replaced} norm_cfg of the model use BN, each process with its statistics')
+        cfg.model_wrapper_cfg = dict(
+            type='MMDistributedDataParallel',
+            device_ids=None,
+            broadcast_buffers=False,
+            find_unused_parameters=cfg.get('find_unused_parameters', False),
+        )
 
 
 def join_processes(cfg: Config, launcher: str) -> None:
-    """Let the processes of a launcher find each other before there is a runner."""
-    if launcher != 'none':
-        prepare_device(cfg.copy(), launcher)
-        if not is_distributed():
-            init_dist(launcher, **cfg.get('env_cfg', {}).get('dist_cfg', {}))
+    """Let the processes of a launcher find each other before there is a runner, which would call CUDA for it.
+
+    Raises:
+        SystemExit: If the launcher needs GPUs, or did not say who takes part.
+    """
+    if launcher == 'none' or is_distributed():
+        return
+    settings = cfg.get('env_cfg', {}).get('dist_cfg', {})
+    if get_device() != 'cpu':
+        init_dist(launcher, **settings)
+        return
+    if launcher != 'pytorch':
+        raise SystemExit(f'--launcher {launcher} needs GPUs; on CPUs use --launcher pytorch')
+    missing = [name for name in ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT') if name not in os.environ]
+    if missing:
+        raise SystemExit(f'--launcher pytorch without {", ".join(missing)} in the environment: use tools/dist_*.sh')
+    rank, world_size = (int(os.environ[name]) for name in ('RANK', 'WORLD_SIZE'))
+    timeout = timedelta(seconds=settings.get('timeout', 1800))
+    torch_dist.init_process_group('gloo', rank=rank, world_size=world_size, timeout=timeout)
+    torch.set_num_threads(max(1, torch.get_num_threads() // int(os.environ.get('LOCAL_WORLD_SIZE', 1))))
+
+
+def go_on(cfg: Config) -> None:
+    """Set a config up to continue from the latest checkpoint in its work dir, if there is one.
+
+    It then comes before the ``load_from`` of the config, which mmengine would resume from instead.
+    """
+    latest = find_latest_checkpoint(cfg.work_dir)
+    if latest is not None:
+        cfg.load_from, cfg.resume = latest, True
 
 
 def train_to_end(cfg: Config, work_dir: Path, launcher: str = 'none', amp: bool = False) -> str:
@@ -70,15 +105,14 @@ def train_to_end(cfg: Config, work_dir: Path, launcher: str = 'none', amp: bool 
         return str(last)
     cfg = cfg.copy()
     cfg.work_dir = str(work_dir)
-    latest = find_latest_checkpoint(cfg.work_dir) if work_dir.is_dir() else None
-    if latest is not None:
-        cfg.load_from, cfg.resume = latest, True
+    go_on(cfg)
     # mmengine finds the visualizers and logs of a process by name: let trainings that follow each other have their own.
     cfg.experiment_name = work_dir.name
     if 'visualizer' in cfg:
         cfg.visualizer.name = cfg.work_dir
     prepare_device(cfg, launcher, amp)
     Runner.from_cfg(cfg).train()
+    barrier()  # the first process alone writes the checkpoint
     return str(last)
 
 
@@ -87,27 +121,6 @@ def leave_together() -> None:
     if torch_dist.is_available() and torch_dist.is_initialized():
         torch_dist.barrier()
         torch_dist.destroy_process_group()
-
-
-def _init_gloo(cfg: Config, launcher: str) -> None:
-    """Do for CPUs what mmengine's runner does for GPUs: it would call CUDA."""
-    if launcher != 'pytorch':
-        raise SystemExit(f'--launcher {launcher} needs GPUs; on CPUs use --launcher pytorch')
-    missing = [name for name in ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT') if name not in os.environ]
-    if missing:
-        raise SystemExit(f'--launcher pytorch without {", ".join(missing)} in the environment: use tools/dist_*.sh')
-    if not torch_dist.is_initialized():
-        torch_dist.init_process_group('gloo', rank=int(os.environ['RANK']), world_size=int(os.environ['WORLD_SIZE']))
-        torch.set_num_threads(max(1, torch.get_num_threads() // int(os.environ.get('LOCAL_WORLD_SIZE', 1))))
-    replaced = _replace_sync_bn(cfg.model)
-    if replaced:
-        print_log(f'SyncBN needs GPUs: {replaced} norm_cfg of the model use BN, with statistics of each process alone')
-    cfg.model_wrapper_cfg = dict(
-        type='MMDistributedDataParallel',
-        device_ids=None,
-        broadcast_buffers=False,
-        find_unused_parameters=cfg.get('find_unused_parameters', False),
-    )
 
 
 def _replace_sync_bn(node: Any) -> int:

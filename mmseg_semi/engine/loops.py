@@ -12,13 +12,21 @@ from mmseg_semi.datasets.semi_dataset import load_dataset
 class SemiIterBasedTrainLoop(IterBasedTrainLoop):
     """mmengine's iteration-based loop, which resumes without loading what was trained on before.
 
-    Some versions of mmengine ask the sampler to skip; for the others, which load and drop, it is done here.
+    Some versions of mmengine ask the sampler to skip; for the others, which load and drop, it is done here. A seed that
+    was drawn at random, and comes back with the checkpoint, is the sampler's again.
     """
+
+    def __init__(self, runner: Runner, *args, **kwargs) -> None:
+        super().__init__(runner, *args, **kwargs)
+        self._seed = runner.seed
 
     def run(self):
         """Train."""
+        sampler = self.dataloader.sampler
+        if self._iter > 0 and getattr(sampler, 'seed', None) == self._seed:
+            sampler.seed = self.runner.seed
         if self._iter > 0 and not hasattr(self.dataloader_iterator, 'skip_iter'):
-            self.dataloader.sampler.skip(self._iter * self.dataloader.batch_size)
+            sampler.skip(self._iter * self.dataloader.batch_size)
             rest = type(self.dataloader_iterator)(self.dataloader)
             self.dataloader_iterator = chain(repeat(None, self._iter), rest)
         return super().run()

@@ -103,7 +103,8 @@ def write_pseudo_labels(
         names (list[str]): Images in it.
         out_dir (Path): Folder to write to.
         classes (dict): ``dict(classes=..., palette=...)``.
-        record (dict): What the pseudo labels depend on, to be written as JSON. Others are not mixed with these.
+        record (dict): What the pseudo labels depend on beside the folder, to be written as JSON. Others are not mixed
+            with these.
         num_shown (int): Rows of the picture, at most. Defaults to 6.
 
     Raises:
@@ -111,7 +112,7 @@ def write_pseudo_labels(
     """
     rank, world_size = get_dist_info()
     if is_main_process():
-        _begin(out_dir, record)
+        _begin(out_dir, dict(record, folder=osp.abspath(folder)))
         write_names(out_dir / 'images.txt', names)
     barrier()
     images = PseudoLabeledDataset(

@@ -243,6 +243,11 @@ def _settings(run: Run) -> dict:
     settings = {key: cfg.get(key) for key in ('custom_hooks', 'load_from', 'model', 'optim_wrapper', 'param_scheduler')}
     loader = settings['train_dataloader'] = cfg['train_dataloader']
     loader.pop('num_workers', None)
+    sampler, processes = loader['sampler'], run.environment['processes']
+    loader['batch_size'] *= processes  # who shares a batch, in what parts, is all the same
+    sampler.pop('batch_size', None)
+    if ratio := sampler.get('source_ratio'):
+        sampler['source_ratio'] = [share / sum(ratio) for share in ratio]
     for part in (loader['dataset'], loader['dataset'].get('labeled'), loader['dataset'].get('unlabeled')):
         for key in ('ann_file', 'data_root') if part else ():
             part.pop(key, None)

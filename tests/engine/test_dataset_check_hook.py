@@ -116,6 +116,25 @@ def test_an_odd_number_of_unlabelled_images_a_batch_is_refused(config):
     refuses(cfg, 'mixes pairs of unlabelled images, but a batch holds 3')
 
 
+def test_a_batch_of_another_size_than_the_sampler_fills_is_refused(config):
+    cfg, _ = config
+    cfg.train_dataloader.batch_size *= 2
+    refuses(cfg, r'train_dataloader.batch_size=8, but .* train_dataloader.sampler.batch_size=4: set both')
+
+
+def test_a_method_without_unlabelled_images_is_refused(config):
+    cfg, _ = config
+    cfg.train_dataloader.dataset.pop('unlabeled')
+    cfg.train_dataloader.sampler.source_ratio = [1]
+    refuses(cfg, 'CutMixMeanTeacher learns from unlabelled images, but train_dataloader.dataset has none: add')
+
+
+def test_a_model_that_no_method_wraps_is_refused(config):
+    cfg, _ = config
+    cfg.model = cfg.model.segmentor
+    refuses(cfg, r'the model is a EncoderDecoder: wrap it, model=dict\(type="SemiSegmentor", segmentor=')
+
+
 def test_no_unlabelled_image_in_a_batch_is_refused(config):
     cfg, _ = config
     cfg.train_dataloader.batch_size = cfg.train_dataloader.sampler.batch_size = 2

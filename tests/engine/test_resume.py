@@ -72,6 +72,13 @@ def test_a_run_resumed_at_any_iteration_ends_as_one_never_interrupted(config, tm
         assert_same_training(whole, resumed)
 
 
+def test_a_seed_drawn_at_random_is_that_of_the_run_until_its_end(config, tmp_path):
+    config.randomness = dict(seed=None)
+    whole = train(config, tmp_path / 'whole')
+    checkpoint = str(tmp_path / 'whole' / 'iter_2.pth')
+    assert_same_training(whole, train(config, tmp_path / 'resumed', load_from=checkpoint, resume=True))
+
+
 @pytest.mark.parametrize(('method', 'options'), [
     ('ContextAwareConsistency', dict(unsup_start=1, num_negatives=40, new_negatives=24, stride=8)),
     ('UniMatch', dict(consistency=[dict(type='PseudoLabelCrossEntropyLoss', threshold=0.0)])),

@@ -1,4 +1,5 @@
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -155,13 +156,18 @@ def test_pseudo_labels_are_written_of_the_images_that_a_config_trains_on(supervi
     assert [Path(name).stem for name in find_unlabeled(cfg)[1]] == chosen.read_text().split()
 
 
-def test_pseudo_labels_made_with_another_threshold_or_checkpoint_do_not_mix(run_tool, supervised, tmp_path, tiny_data):
+def test_pseudo_labels_that_were_made_otherwise_do_not_mix(run_tool, supervised, tmp_path, tiny_data):
     checkpoint = tmp_path / 'some.pth'
     save(init_model(Config.fromfile(supervised), device='cpu'), checkpoint)
     arguments = ('write_pseudo_labels.py', supervised, checkpoint, tmp_path / 'out', '--threshold')
     assert run_tool(*arguments, 0.1).returncode == 0
     done = run_tool(*arguments, 0.2)
     assert 'made with another threshold (made_with.json): remove the folder' in done.stderr
+    shutil.copytree(tiny_data / 'images/train', tmp_path / 'others')
+    assert 'made with another folder' in run_tool(*arguments, 0.1, '--images', tmp_path / 'others').stderr
+    done = run_tool(*arguments, 0.1, '--cfg-options', 'model.predict_on=student')
+    assert 'made with another model' in done.stderr
+    assert run_tool(*arguments, 0.1).returncode == 0
     os.utime(checkpoint, ns=(1, 1))
     assert 'made with another checkpoint' in run_tool(*arguments, 0.1).stderr
 

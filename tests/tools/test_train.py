@@ -3,6 +3,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import torch
+
 TRAIN = Path(__file__).parents[2] / 'tools/train.py'
 
 
@@ -29,3 +31,27 @@ def test_the_noted_commit_says_whether_the_code_has_been_changed_since(tmp_path,
     monkeypatch.chdir(tmp_path)
     Path('configs/a.py').write_text('2')
     assert commit() == f'{name}-dirty'
+
+
+def test_resume_prefers_its_own_checkpoints_to_the_one_that_a_config_starts_from(run_tool, tiny_config, tmp_path):
+    def train(name, **changes):
+        cfg = tiny_config('SemiSegmentor', max_iters=2)
+        cfg.val_dataloader = cfg.val_evaluator = cfg.val_cfg = None
+        cfg.default_hooks.checkpoint.interval = 1
+        cfg.visualizer.name = f'{name} {changes}'
+        cfg.merge_from_dict(changes)
+        cfg.dump(tmp_path / f'{name}.py')
+        done = run_tool('train.py', tmp_path / f'{name}.py', '--work-dir', tmp_path / name, '--resume')
+        assert done.returncode == 0, done.stderr
+        path = (tmp_path / name / 'last_checkpoint').read_text()
+        return torch.load(path, weights_only=False)
+
+    first = train('pretrained')
+    own = train('own', load_from=str(tmp_path / 'pretrained/iter_2.pth'))
+    assert own['meta']['iter'] == 2
+    changed = [name for name, value in own['state_dict'].items() if not torch.equal(value, first['state_dict'][name])]
+    assert changed, 'it was taken for a run that had ended'
+    further = {'load_from': str(tmp_path / 'pretrained/iter_1.pth'), 'train_cfg.max_iters': 3}
+    assert train('own', **further)['meta']['iter'] == 3
+    logged = [line for log in (tmp_path / 'own').glob('*/*.log') for line in log.read_text().splitlines()]
+    assert sum('Iter(train)' in line for line in logged) == 3

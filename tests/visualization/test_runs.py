@@ -52,6 +52,18 @@ def test_runs_that_differ_in_more_than_the_seed_are_methods_of_their_own(work_di
     assert [method.name for method in group_runs([Run(folder) for folder in folders], names)] == names
 
 
+def test_a_batch_that_processes_share_is_that_of_one_and_a_larger_one_is_not(work_dir):
+    alone, shared, larger = (Run(work_dir(f'sup_{seed}', seed, {4: 40.0})) for seed in range(3))
+    for run in (shared, larger):
+        run.environment['processes'] = 2
+    loader = shared.cfg.train_dataloader
+    ratio = loader.sampler.source_ratio
+    loader.batch_size //= 2
+    loader.sampler.batch_size //= 2
+    loader.sampler.source_ratio = [2 * share for share in ratio]
+    assert [[run.seed for run in method.runs] for method in group_runs([alone, shared, larger])] == [[0, 1], [2]]
+
+
 def test_a_folder_without_a_log_is_named(tmp_path):
     with pytest.raises(ValueError, match=r'nothing holds no training log .* tools/train.py'):
         Run(tmp_path / 'nothing')

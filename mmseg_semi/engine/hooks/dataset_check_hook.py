@@ -30,6 +30,11 @@ class DatasetCheckHook(Hook):
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         if not isinstance(dataset, SemiDataset):
             return
+        if not hasattr(model, 'student'):
+            raise ValueError(
+                f'a SemiDataset is for methods of mmseg_semi, but the model is a {type(model).__name__}: wrap it, '
+                'model=dict(type="SemiSegmentor", segmentor=...)'
+            )
         annotated = [
             part
             for name, part in dataset.parts.items()
@@ -65,7 +70,19 @@ class DatasetCheckHook(Hook):
                 f'the SemiSampler never ends, nor would an epoch of {type(runner.train_loop).__name__}: count '
                 'iterations, train_cfg=dict(type="IterBasedTrainLoop", max_iters=...)'
             )
-        if 'unlabeled' in runner.train_dataloader.dataset.parts and model.mixes_pairs and sampler.counts[-1] % 2:
+        if runner.train_dataloader.batch_size != sampler.batch_size:
+            raise ValueError(
+                f'train_dataloader.batch_size={runner.train_dataloader.batch_size}, but the sampler fills batches of '
+                f'train_dataloader.sampler.batch_size={sampler.batch_size}: set both to the same number, a multiple of '
+                'the sum of source_ratio'
+            )
+        has_unlabeled = 'unlabeled' in runner.train_dataloader.dataset.parts
+        if model.view_names and not has_unlabeled:
+            raise ValueError(
+                f'{type(model).__name__} learns from unlabelled images, but train_dataloader.dataset has none: add '
+                'unlabeled=dict(type="UnlabeledDataset", ...) and a number for it to source_ratio'
+            )
+        if has_unlabeled and model.mixes_pairs and sampler.counts[-1] % 2:
             raise ValueError(
                 f'{type(model).__name__} mixes pairs of unlabelled images, but a batch holds {sampler.counts[-1]}: '
                 'make the last number of source_ratio even'

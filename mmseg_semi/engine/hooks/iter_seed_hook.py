@@ -9,8 +9,8 @@ from mmseg_semi.utils.seed import derive_seed, seed_everything
 class IterSeedHook(Hook):
     """Seed all generators from (seed, rank, iteration) before each training iteration.
 
-    Dropout and random pairs then depend on where training is, not on what ran before: a run that resumes, on any
-    number of ranks, draws what an uninterrupted one would, and no generator's state needs to be saved.
+    Dropout and random pairs then depend on where training is, not on what ran before: a run that resumes, on as
+    many ranks, draws what an uninterrupted one would, and no generator's state needs to be saved.
     """
 
     priority = 'VERY_HIGH'

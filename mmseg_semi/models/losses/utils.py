@@ -52,7 +52,7 @@ def with_gradient(tensor: Tensor, value: Tensor, gradient: Tensor) -> Tensor:
         >>> rows = torch.randn(5, 3, requires_grad=True)
         >>> with_gradient(rows, rows.detach().square().sum(dim=1), 2 * rows.detach()).sum().backward()
     """
-    link = tensor.flatten()[:0].clone()  # to the tensor in the graph, without holding its data
+    link = tensor[:0].clone()  # to the tensor in the graph, without holding its data
     return _KnownGradient.apply(tensor, value, gradient.view_as(tensor), link)
 
 

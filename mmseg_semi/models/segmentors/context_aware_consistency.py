@@ -88,7 +88,7 @@ class ContextAwareConsistency(SemiSegmentor):
 
     @torch.no_grad()
     def check_views(self, views: UnlabeledViews) -> None:
-        """See whether features have cells of the stride that can be paired, which only a later iteration would."""
+        """See whether features have cells of the stride that can be paired, before a late iteration would."""
         super().check_views(views)
         overlap_cells(views.crop1.data_samples, views.crop2.data_samples, self.stride)
         self.cells(views)
