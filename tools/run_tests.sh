@@ -7,4 +7,4 @@ source "$(dirname "$0")/setup_env.sh"
 ruff check .
 ruff format --check .
 export OMP_NUM_THREADS=1
-python -m pytest -n "$(python -c 'import os; print(min(8, os.cpu_count()))')" --dist loadgroup "${ARGS[@]:-tests}"
+python -m pytest -n "$(python -c 'import os; print(min(8, os.cpu_count()))')" --dist loadfile --no-loadscope-reorder "${ARGS[@]:-tests}"

@@ -22,7 +22,6 @@ ROOT = Path(__file__).parents[2]
 SPLITS = ROOT / 'configs/_base_/datasets/splits/camvid'
 RUN = ROOT / 'projects/camvid_benchmark/run.py'
 WEIGHT = 'model.consistency.0.loss_weight'
-shares_pair = pytest.mark.xdist_group('pair of CamVid runs')  # which takes a minute to make
 
 
 @pytest.fixture(scope='module')
@@ -93,7 +92,6 @@ def pair(runner, camvid, tmp_path_factory):
     return out
 
 
-@shares_pair
 def test_a_grid_of_runs_ends_in_one_result_each(pair):
     results = read(pair, 'holdout')
     assert [(r['method'], r['fraction'], r['seed'], r['protocol']) for r in results] == [
@@ -119,7 +117,6 @@ def test_a_grid_of_runs_ends_in_one_result_each(pair):
     assert '`model.unsup_start=2`' in rows[1]
 
 
-@shares_pair
 def test_runs_with_a_result_are_not_repeated(runner, camvid, pair, capsys):
     before = (pair / 'holdout.jsonl').read_bytes()
     benchmark(runner, camvid, pair, *PAIR, **START)
@@ -127,7 +124,6 @@ def test_runs_with_a_result_are_not_repeated(runner, camvid, pair, capsys):
     assert (pair / 'holdout.jsonl').read_bytes() == before
 
 
-@shares_pair
 def test_runs_of_the_holdout_protocol_are_validated_on_the_held_out_images_alone(pair):
     held_out = sorted(read_list(SPLITS / 'holdout/labeled.txt'))
     evaluations = list(pair.glob('runs/*/evaluation/*/evaluation.json'))
@@ -138,7 +134,6 @@ def test_runs_of_the_holdout_protocol_are_validated_on_the_held_out_images_alone
         assert {image.parent.name for image in images} == {'train'}
 
 
-@shares_pair
 def test_what_a_method_takes_over_from_the_supervised_run_is_what_it_would_have_trained_itself(
     runner, camvid, pair, tmp_path
 ):
