@@ -95,7 +95,7 @@ def make(config: str, method: str, labeled: str, unlabeled: str | None, out: Pat
     if 'pipeline' not in dataset:
         raise SystemExit(f'train_dataloader.dataset of {config} is a {dataset.type}: give one dataset with a pipeline')
 
-    folder = out.resolve().parent
+    labeled, folder = osp.abspath(labeled), out.resolve().parent
     bases = [config if '::' in config else osp.relpath(config, folder)]
     model, parts, block = "type='SemiSegmentor', segmentor=_base_.model", 'labeled=labeled', ''
     ratio = [base.train_dataloader.batch_size]
@@ -104,14 +104,14 @@ def make(config: str, method: str, labeled: str, unlabeled: str | None, out: Pat
         model, parts = 'segmentor=_base_.model, **_base_.method', f'{parts}, unlabeled=unlabeled'
         paired = method == 'context_aware_consistency'
         ratio.append(ratio[0] if paired else 2 * ratio[0])
-        block = unlabeled_part(config, dataset, paired, osp.abspath(labeled), unlabeled)
+        block = unlabeled_part(config, dataset, paired, labeled, osp.abspath(unlabeled))
     return TEMPLATE.format(
         name=osp.basename(config),
         method=method,
         bases=''.join(f'    {base!r},\n' for base in bases),
         model=model,
         wrapped=wrapped,
-        labeled=osp.abspath(labeled),
+        labeled=labeled,
         unlabeled=block,
         batch_size=sum(ratio),
         ratio=ratio,
@@ -133,11 +133,11 @@ def unlabeled_part(config: str, dataset: dict, paired: bool, labeled: str, unlab
     if paired:
         geometry = geometry[: [step['type'] for step in geometry].index('RandomCrop')]
     if osp.isdir(unlabeled):
-        source = f'    data_prefix=dict(img_path={osp.abspath(unlabeled)!r}),\n'
+        source = f'    data_prefix=dict(img_path={unlabeled!r}),\n'
     else:
         source = '    data_root=labeled.data_root,\n' if dataset.get('data_root') else ''
         source += "    data_prefix=dict(img_path=labeled.data_prefix['img_path']),\n"
-        source += f'    ann_file={osp.abspath(unlabeled)!r},\n'
+        source += f'    ann_file={unlabeled!r},\n'
         suffix = image_suffix({**dataset, 'ann_file': labeled})
         if suffix not in IMAGE_SUFFIXES:  # those are tried anyway
             source += f'    img_suffix={suffix!r},\n'

@@ -22,13 +22,14 @@ class SemiIterBasedTrainLoop(IterBasedTrainLoop):
 
     def run(self):
         """Train."""
-        sampler = self.dataloader.sampler
-        if self._iter > 0 and getattr(sampler, 'seed', None) == self._seed:
-            sampler.seed = self.runner.seed
-        if self._iter > 0 and not hasattr(self.dataloader_iterator, 'skip_iter'):
-            sampler.skip(self._iter * self.dataloader.batch_size)
-            rest = type(self.dataloader_iterator)(self.dataloader)
-            self.dataloader_iterator = chain(repeat(None, self._iter), rest)
+        if self._iter > 0:
+            sampler = self.dataloader.sampler
+            if getattr(sampler, 'seed', None) == self._seed:
+                sampler.seed = self.runner.seed
+            if not hasattr(self.dataloader_iterator, 'skip_iter'):
+                sampler.skip(self._iter * self.dataloader.batch_size)
+                rest = type(self.dataloader_iterator)(self.dataloader)
+                self.dataloader_iterator = chain(repeat(None, self._iter), rest)
         return super().run()
 
 
