@@ -197,7 +197,8 @@ def train(job: Job, config: Path, work_dir: Path, gpus: int) -> int:
 def take_over(job: Job, work_dir: Path, supervised: Path) -> None:
     """Begin with checkpoint and log of the supervised run where that one is the same so far.
 
-    Until its unsupervised losses count, a method without heads of its own trains as the supervised run does.
+    Until its unsupervised losses count, a method trains as the supervised run does. Only where it has heads of its own,
+    which the supervised checkpoint lacks, it does so itself.
     """
     model = job.config().model
     source = supervised / f'iter_{model.get("unsup_start", 0)}.pth'

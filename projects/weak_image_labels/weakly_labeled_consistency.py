@@ -31,9 +31,10 @@ class WeaklyLabeledConsistency(ContextAwareConsistency):
     def __init__(self, *args, weak_loss: dict | None = None, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         head = last_head(self.student)
-        self.weak_classifier = ExtraClassifier(
-            head.conv_seg.in_channels, head.num_classes, head.dropout_ratio, head.align_corners
-        )
+        with self.extra_heads():
+            self.weak_classifier = ExtraClassifier(
+                head.conv_seg.in_channels, head.num_classes, head.dropout_ratio, head.align_corners
+            )
         default = dict(type='CrossEntropyLoss', avg_non_ignore=True, loss_weight=0.4, loss_name='loss_weak')
         self.weak_loss = MODELS.build(weak_loss or default)
 

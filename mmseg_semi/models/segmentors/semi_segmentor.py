@@ -1,7 +1,7 @@
 import copy
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import chain
 from typing import Any
 
@@ -111,9 +111,11 @@ class SemiSegmentor(BaseSegmentor):
 
     def _loss_idle(self) -> dict[str, Tensor]:
         """Give the method's own heads, while nothing uses them, the gradient of zero that DDP waits for."""
-        own = [module for name, module in self.named_children() if name not in ('student', 'data_preprocessor')]
-        idle = [p.sum() for module in own for p in module.parameters() if p.requires_grad]
+        idle = [p.sum() for module in self._own_heads() for p in module.parameters() if p.requires_grad]
         return dict(loss_idle=0.0 * sum(idle)) if idle else {}
+
+    def _own_heads(self) -> list[nn.Module]:
+        return [module for name, module in self.named_children() if name not in ('student', 'data_preprocessor')]
 
     def unlabeled_views(
         self, inputs: dict[str, Tensor], data_samples: dict[str, list[SegDataSample]]
@@ -261,6 +263,14 @@ class SemiSegmentor(BaseSegmentor):
 
     # Weights
 
+    @staticmethod
+    def extra_heads() -> AbstractContextManager:
+        """Give a context to build a method's own heads in: random numbers that they draw are drawn again after it.
+
+        With the same seed, the student then begins, and until ``unsup_start`` goes on, as without the method.
+        """
+        return torch.random.fork_rng(devices=[])
+
     @torch.no_grad()
     def copy_student_to_teacher(self) -> None:
         """Make the teacher equal to the student, buffers included."""
@@ -268,9 +278,11 @@ class SemiSegmentor(BaseSegmentor):
 
     def init_weights(self) -> None:
         """Initialise the student as the wrapped segmentor would be, the method's own heads, then the teacher."""
-        for name, module in self.named_children():
-            if name != 'data_preprocessor' and hasattr(module, 'init_weights'):
-                module.init_weights()
+        self.student.init_weights()
+        with self.extra_heads():
+            for module in self._own_heads():
+                if hasattr(module, 'init_weights'):
+                    module.init_weights()
         self.copy_student_to_teacher()
         self._is_init = True
 
