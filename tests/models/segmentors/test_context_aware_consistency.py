@@ -37,12 +37,15 @@ def initialised(method, **options):
     return model.student.state_dict(), torch.get_rng_state()
 
 
+NORMAL = dict(type='Projector', init_cfg=dict(type='Normal', layer='Conv2d'))
+
+
 @pytest.mark.parametrize(
     ('method', 'options'),
     [
-        ('ContextAwareConsistency', {}),
-        ('ContextAwareConsistency', dict(projector=dict(type='Projector', init_cfg=dict(type='Normal', layer='Conv2d')))),
-        ('WeaklyLabeledConsistency', {}),
+        ('ContextAwareConsistency', dict(projector=dict(type='Projector'))),
+        ('ContextAwareConsistency', dict(projector=NORMAL)),
+        ('WeaklyLabeledConsistency', dict(projector=None)),
     ],
 )
 def test_the_student_begins_and_goes_on_as_without_the_method_s_own_heads(method, options):
