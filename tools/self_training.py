@@ -163,9 +163,9 @@ def main(args: argparse.Namespace) -> None:
     write_once(config, compose(cfg, folder, len(names), args.threshold))
     checkpoint = train_to_end(Config.fromfile(config), work_dir / '3_self_training', args.launcher, args.amp)
     print(f'Trained: {config}, {checkpoint}')
-    leave_together()
 
 
 if __name__ == '__main__':
     with errors_in_one_sentence():
         main(parse_args())
+        leave_together()

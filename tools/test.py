@@ -112,8 +112,8 @@ def main() -> None:
     runner = Runner.from_cfg(cfg)
     runner.register_hook(PredictionHook(out, args.show_dir, args.show, args.wait_time))
     runner.test()
-    leave_together()
 
 
 if __name__ == '__main__':
     main()
+    leave_together()

@@ -50,8 +50,8 @@ def main() -> None:
         go_on(cfg)
     prepare_device(cfg, args.launcher, amp=args.amp)
     Runner.from_cfg(cfg).train()
-    leave_together()
 
 
 if __name__ == '__main__':
     main()
+    leave_together()

@@ -1,6 +1,7 @@
 """What tools and projects share: several processes, with or without GPUs, and trainings that go on by themselves."""
 
 import argparse
+import gc
 import os
 from datetime import timedelta
 from pathlib import Path
@@ -117,10 +118,15 @@ def train_to_end(cfg: Config, work_dir: Path, launcher: str = 'none', amp: bool 
 
 
 def leave_together() -> None:
-    """End what several processes share; one that left earlier could abort those which still talk to it."""
+    """End what several processes share; one that left earlier could abort those which still talk to it.
+
+    Call it where the runner is out of scope. The threads of gloo live as long as a network that uses them, and one that
+    outlives Python can abort the process (https://github.com/pytorch/pytorch/issues/190489).
+    """
     if torch_dist.is_available() and torch_dist.is_initialized():
         torch_dist.barrier()
         torch_dist.destroy_process_group()
+        gc.collect()
 
 
 def _replace_sync_bn(node: Any) -> int:

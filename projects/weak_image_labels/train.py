@@ -136,7 +136,6 @@ def main(args: argparse.Namespace) -> None:
     if args.stage:
         join_processes(task.cfg, args.launcher)
         dict(zip(STAGES, (train_classifier, write_maps, train_segmentor), strict=True))[args.stage](task, args)
-        leave_together()
         return
     for stage in STAGES:
         print(f'{stage}: {task.folders[stage]}', flush=True)
@@ -148,3 +147,4 @@ def main(args: argparse.Namespace) -> None:
 if __name__ == '__main__':
     with errors_in_one_sentence():
         main(parse_args())
+        leave_together()

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import tiny_segmentor
-from mmengine.config import Config
 
 ROOT = Path(__file__).parents[2]
 
@@ -75,11 +74,3 @@ def test_slurm_gets_partition_job_and_gpus(tmp_path):
         ):
             assert part in command
         assert command.rstrip().endswith(f'--launcher=slurm {" ".join(arguments[positional:])}')
-
-
-def test_every_kind_of_synchronised_batch_norm_is_replaced_in_nested_configs():
-    from mmseg_semi.engine.launch import _replace_sync_bn
-
-    cfg = Config(dict(model=dict(a=dict(norm_cfg=dict(type='SyncBN')), b=[dict(norm_cfg=dict(type='MMSyncBN'))])))
-    assert _replace_sync_bn(cfg.model) == 2
-    assert cfg.model.a.norm_cfg.type == cfg.model.b[0].norm_cfg.type == 'BN'

@@ -64,7 +64,6 @@ def main() -> None:
             write_json(out, dict(subject, results=results))
     if is_main_process():
         print('\n'.join(table(results, corruptions, args.severities, args.metric)))
-    leave_together()
 
 
 def chosen(names: list[str], severities: list[int]) -> list[str]:
@@ -145,3 +144,4 @@ def table(results: dict, corruptions: list[str], severities: list[int], metric: 
 
 if __name__ == '__main__':
     main()
+    leave_together()
