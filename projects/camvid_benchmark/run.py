@@ -1,7 +1,8 @@
 """Train methods x label fractions x seeds on CamVid, one run after another, and collect what came out.
 
 Runs that have a result are skipped, interrupted ones continue from their last checkpoint. Results are JSON lines, one
-object a run, in ``results/PROTOCOL.jsonl``; the table ``PROTOCOL.md`` beside them is made anew after every run.
+object a run, in ``results/PROTOCOL.jsonl``; the table ``PROTOCOL.md`` beside them is made anew after every run. With
+``--robustness``, ``robustness.jsonl`` and ``robustness.md`` tell how each network does on corrupted images.
 
 Examples:
     python projects/camvid_benchmark/run.py --methods supervised unimatch --fractions 1_8 --seeds 0 1 2
@@ -28,6 +29,7 @@ import mmengine
 import mmseg
 from mmengine.config import Config, DictAction
 
+from mmseg_semi.datasets import ImageCorruption
 from mmseg_semi.visualization.comparison import evaluate
 from mmseg_semi.visualization.runs import Run, Spread
 
@@ -37,6 +39,7 @@ CONFIGS = ROOT / 'configs'
 SPLITS = CONFIGS / '_base_/datasets/splits/camvid'
 CROPS = dict(small='160x160', holdout='160x160', full='352x352')  # of each protocol
 FRACTIONS = ('1_32', '1_8', '1_4', 'full')
+CORRUPTIONS, SEVERITY = ('gaussian_noise', 'motion_blur', 'fog', 'jpeg_compression'), 3
 
 
 def find_configs(protocol: str) -> dict[str, Path]:
@@ -133,6 +136,7 @@ def parse_args() -> argparse.Namespace:
         help='the same, with a run for each value; of several keys, each combination. Supervised runs are swept only '
         'over what concerns them',
     )  # fmt: skip
+    parser.add_argument('--robustness', action='store_true', help='also test each network on corrupted images')
     parser.add_argument('--gpus', type=int, default=1, help='processes of a run, each with a GPU where there is one')
     parser.add_argument('--stop-after', type=float, metavar='MINUTES', help='start no run later than this')
     return parser.parse_args()
@@ -142,7 +146,7 @@ def plan(args: argparse.Namespace) -> list[Job]:
     """List the runs, seed by seed, so that what is done first can be compared.
 
     Raises:
-        SystemExit: If a method has no config, or a fraction has nothing to hold out.
+        SystemExit: If a method has no config, a fraction has nothing to hold out, or corruptions are not installed.
     """
     configs = find_configs(args.protocol)
     methods = args.methods or list(configs)
@@ -151,6 +155,11 @@ def plan(args: argparse.Namespace) -> list[Job]:
         raise SystemExit(f'no CamVid config of {", ".join(unknown)}; there are {", ".join(configs)}')
     if args.protocol == 'holdout' and 'full' in args.fractions:
         raise SystemExit('--fractions full labels the images that --protocol holdout validates on')
+    if args.robustness:
+        try:
+            [ImageCorruption(name, SEVERITY) for name in CORRUPTIONS]
+        except ImportError as error:
+            raise SystemExit(f'--robustness: {error}') from error
     jobs = []
     for seed, fraction in itertools.product(args.seeds, args.fractions):
         for method in sorted(methods, key=lambda method: method != 'supervised'):
@@ -173,24 +182,33 @@ def train(job: Job, config: Path, work_dir: Path, gpus: int) -> int:
     """Train in a process of its own; give its peak memory in MiB.
 
     Raises:
-        SystemExit: If it fails; its output is in ``WORK_DIR/output.txt``.
+        SystemExit: If it fails.
     """
-    command = [str(config), '--work-dir', str(work_dir), '--resume']
-    launch = [sys.executable, 'tools/train.py'] if gpus == 1 else ['bash', 'tools/dist_train.sh']
-    if gpus > 1:
-        command.insert(1, str(gpus))
-    with open(work_dir / 'output.txt', 'ab') as output:
+    arguments = [str(config), '--work-dir', str(work_dir), '--resume']
+    if gpus == 1:
+        command = [sys.executable, 'tools/train.py', *arguments]
+    else:
+        command = ['bash', 'tools/dist_train.sh', arguments[0], str(gpus), *arguments[1:]]
+    return call(job, command, work_dir / 'output.txt')
+
+
+def call(job: Job, command: list[str], log: Path) -> int:
+    """Run one of the tools; give its peak memory in MiB.
+
+    Raises:
+        SystemExit: If it fails.
+    """
+    with open(log, 'ab') as output:
         process = subprocess.Popen(
-            [*launch, *command], cwd=ROOT, stdout=output, stderr=subprocess.STDOUT,
-            env=dict(os.environ, PYTHON=sys.executable),
-        )  # fmt: skip
+            command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, env=dict(os.environ, PYTHON=sys.executable)
+        )
         try:
             _, status, usage = os.wait4(process.pid, 0)
         except BaseException:
             process.terminate()
             raise
     if status:
-        raise SystemExit(f'{job.name} failed: see {work_dir / "output.txt"}; the same command continues it')
+        raise SystemExit(f'{job.name} failed: see {log}; the same command continues it')
     return usage.ru_maxrss // 1024
 
 
@@ -240,6 +258,31 @@ def describe(job: Job, work_dir: Path, config: Path, memory: int) -> dict[str, A
     )
 
 
+def test_corrupted(job: Job, work_dir: Path, config: Path) -> dict[str, Any]:
+    """Test a finished run on corrupted images.
+
+    Raises:
+        SystemExit: If its checkpoint is gone, or the test fails.
+    """
+    if not (work_dir / 'last_checkpoint').exists():
+        raise SystemExit(f'{job.name}: no checkpoint in {work_dir}; take its result away to train it again')
+    cfg = Config.fromfile(work_dir / config.name)
+    cfg.test_dataloader = cfg.val_dataloader
+    cfg.test_evaluator = Config.fromfile(CONFIGS / '_base_/evaluation.py').evaluation
+    folder = work_dir / 'robustness'
+    folder.mkdir(exist_ok=True)
+    cfg.dump(folder / 'config.py')
+    tool, out, severity = 'tools/analysis_tools/test_robustness.py', folder / 'results.json', str(SEVERITY)
+    command = [
+        sys.executable, tool, str(folder / 'config.py'), str(Run(work_dir).checkpoint), '--work-dir', str(folder),
+        '--corruptions', *CORRUPTIONS, '--severities', severity, '--out', str(out),
+    ]  # fmt: skip
+    call(job, command, folder / 'output.txt')
+    results = json.loads(out.read_text())['results']
+    metrics = dict(clean=results['clean']['0'], **{name: results[name][severity] for name in CORRUPTIONS})
+    return dict(**job._asdict(), severity=SEVERITY, metrics=metrics)
+
+
 def cpu_model() -> str:
     """Name the CPU: another one rounds otherwise, so that the same seed becomes another run."""
     info = Path('/proc/cpuinfo')
@@ -251,6 +294,11 @@ def read_results(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
+def append(path: Path, result: dict[str, Any]) -> None:
+    with open(path, 'a') as lines:
+        lines.write(json.dumps(result) + '\n')
+
+
 def job_of(result: dict[str, Any]) -> Job:
     """Tell which run a result is of."""
     return Job(**{key: result[key] for key in Job._fields if key in result})
@@ -258,27 +306,14 @@ def job_of(result: dict[str, Any]) -> Job:
 
 def write_table(results: list[dict[str, Any]], path: Path) -> None:
     """Write mean and standard deviation over seeds, and the gain over the supervised run of the same seed."""
-    teacher = {job_of(result).name: result['miou_teacher'] for result in results}
-    groups: dict[str, list[dict[str, Any]]] = {}
-    for result in sorted(results, key=lambda r: (r['protocol'], r['fraction'], r['method'] != 'supervised')):
-        groups.setdefault(job_of(result)._replace(seed=0).name, []).append(result)
-    lines = [
-        '| protocol | labels | method | seeds | teacher | student | gain of the teacher | boundary IoU | ECE '
-        '| iterations / s | MiB |',
-        '|---' * 11 + '|',
-    ]
-    for runs in groups.values():
-        method, fraction, _, protocol, options = job_of(runs[0])
-        bases = [teacher.get(job_of(run).supervised.name) for run in runs]
-        gains = [run['miou_teacher'] - base for run, base in zip(runs, bases, strict=True) if base is not None]
+    gains = gains_of(results, 'miou_teacher')
+    lines = ['| protocol | labels | method | seeds | teacher | student | gain of the teacher | boundary IoU | ECE '
+             '| iterations / s | MiB |', '|---' * 11 + '|']  # fmt: skip
+    for runs in rows_of(results):
         cells = [
-            protocol,
-            fraction.replace('_', '/'),
-            ', '.join([method, *(f'`{key}={value}`' for key, value in options.items())]),
-            ', '.join(str(seed) for seed in sorted(r['seed'] for r in runs)),
-            spread([r['miou_teacher'] for r in runs]),
-            spread([r['miou_student'] for r in runs]),
-            spread(gains, sign='+') if gains and method != 'supervised' else '',
+            *first_cells(runs),
+            *(spread([r[key] for r in runs]) for key in ('miou_teacher', 'miou_student')),
+            spread([gains[job_of(r).name] for r in runs if job_of(r).name in gains], sign='+'),
             *(spread([r[key] for r in runs]) for key in ('boundary_iou', 'ece', 'iterations_per_second')),
             str(max(r['peak_memory_mib'] or 0 for r in runs) or ''),
         ]
@@ -286,7 +321,55 @@ def write_table(results: list[dict[str, Any]], path: Path) -> None:
     path.write_text('\n'.join(lines) + '\n')
 
 
+def write_robustness_table(results: list[dict[str, Any]], path: Path) -> None:
+    """Write mIoU on clean and corrupted images, and the mean of the latter with its gain and calibration error."""
+
+    def mean(result: dict[str, Any], key: str) -> float:
+        return sum(result['metrics'][name][key] for name in CORRUPTIONS) / len(CORRUPTIONS)
+
+    results = [dict(r, mIoU=mean(r, 'mIoU'), ECE=mean(r, 'ECE')) for r in results]
+    gains = gains_of(results, 'mIoU')
+    shown = ('clean', *CORRUPTIONS)
+    lines = [f'| protocol | labels | method | seeds | {" | ".join(shown)} | mean of corruptions | gain | ECE |',
+             '|---' * (len(shown) + 7) + '|']  # fmt: skip
+    for runs in rows_of(results):
+        cells = [
+            *first_cells(runs),
+            *(spread([r['metrics'][name]['mIoU'] for r in runs]) for name in shown),
+            spread([r['mIoU'] for r in runs]),
+            spread([gains[job_of(r).name] for r in runs if job_of(r).name in gains], sign='+'),
+            spread([r['ECE'] for r in runs]),
+        ]
+        lines.append(f'| {" | ".join(cells)} |')
+    path.write_text('\n'.join(lines) + '\n')
+
+
+def rows_of(results: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Put results together that differ in their seed alone, supervised ones of a fraction first."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for result in sorted(results, key=lambda r: (r['protocol'], r['fraction'], r['method'] != 'supervised')):
+        groups.setdefault(job_of(result)._replace(seed=0).name, []).append(result)
+    return list(groups.values())
+
+
+def first_cells(runs: list[dict[str, Any]]) -> list[str]:
+    """Name the runs of a row."""
+    method, fraction, _, protocol, options = job_of(runs[0])
+    options = [f'`{key}={value}`' for key, value in options.items()]
+    seeds = ', '.join(str(seed) for seed in sorted(r['seed'] for r in runs))
+    return [protocol, fraction.replace('_', '/'), ', '.join([method, *options]), seeds]
+
+
+def gains_of(results: list[dict[str, Any]], key: str) -> dict[str, float]:
+    """Compare runs with the supervised run of the same seed, where there is one; give the gains by name of the run."""
+    values = {job_of(result).name: result[key] for result in results}
+    jobs = [job for job in map(job_of, results) if job.method != 'supervised' and job.supervised.name in values]
+    return {job.name: values[job.name] - values[job.supervised.name] for job in jobs}
+
+
 def spread(values: list[float], sign: str = '') -> str:
+    if not values:
+        return ''
     mean, std, _ = Spread.of(values)
     return f'{mean:{sign}.1f}' if std is None else f'{mean:{sign}.1f} +- {std:.1f}'
 
@@ -297,28 +380,32 @@ def main() -> None:
     settings = [job.settings(args.data_root, args.gpus) for job in jobs]
     configs = find_configs(args.protocol)
     args.results.mkdir(parents=True, exist_ok=True)
-    file = args.results / f'{args.protocol}.jsonl'
+    file, robustness = args.results / f'{args.protocol}.jsonl', args.results / 'robustness.jsonl'
     started = time.time()
     for number, (job, changed) in enumerate(zip(jobs, settings, strict=True), start=1):
-        if job in map(job_of, read_results(file)):
+        done, tested = (job in map(job_of, read_results(path)) for path in (file, robustness))
+        if done and (tested or not args.robustness):
             print(f'{job.name}: done before')
             continue
         if args.stop_after and time.time() - started > 60 * args.stop_after:
             print(f'{len(jobs) - number + 1} runs left; the same command goes on with them')
             return
         config, work_dir = configs[job.method], Path(args.work_dir, job.name)
-        work_dir.mkdir(parents=True, exist_ok=True)
-        whole = job.config()
-        whole.merge_from_dict(changed)
-        whole.dump(work_dir / config.name)
-        take_over(job, work_dir, Path(args.work_dir, job.supervised.name))
         print(f'{job.name} ({number} of {len(jobs)}): {work_dir}', flush=True)
-        memory = train(job, work_dir / config.name, work_dir, args.gpus)
-        result = describe(job, work_dir, config, memory)
-        with open(file, 'a') as lines:
-            lines.write(json.dumps(result) + '\n')
-        print(f'{job.name}: teacher {result["miou_teacher"]:.1f}, student {result["miou_student"]:.1f}', flush=True)
-        write_table(read_results(file), args.results / f'{args.protocol}.md')
+        if not done:
+            work_dir.mkdir(parents=True, exist_ok=True)
+            whole = job.config()
+            whole.merge_from_dict(changed)
+            whole.dump(work_dir / config.name)
+            take_over(job, work_dir, Path(args.work_dir, job.supervised.name))
+            memory = train(job, work_dir / config.name, work_dir, args.gpus)
+            result = describe(job, work_dir, config, memory)
+            append(file, result)
+            print(f'{job.name}: teacher {result["miou_teacher"]:.1f}, student {result["miou_student"]:.1f}', flush=True)
+            write_table(read_results(file), file.with_suffix('.md'))
+        if args.robustness and not tested:
+            append(robustness, test_corrupted(job, work_dir, config))
+            write_robustness_table(read_results(robustness), robustness.with_suffix('.md'))
 
 
 if __name__ == '__main__':

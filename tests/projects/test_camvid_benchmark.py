@@ -225,6 +225,38 @@ def test_a_sweep_is_one_run_for_each_combination_of_values_and_one_supervised_ru
     assert jobs[2].settings()[rate] == 0.1
 
 
+def test_networks_are_tested_on_corrupted_images_once_also_after_their_training(runner, camvid, pair):
+    before = (pair / 'holdout.jsonl').read_bytes()
+    for _ in range(2):
+        benchmark(runner, camvid, pair, '--protocol', 'holdout', '--methods', 'supervised', '--robustness', **START)
+    assert (pair / 'holdout.jsonl').read_bytes() == before
+    (record,), (result, _) = read(pair, 'robustness'), read(pair, 'holdout')
+    assert [record[key] for key in runner.Job._fields] == [result[key] for key in runner.Job._fields]
+    assert record['metrics']['clean']['mIoU'] == pytest.approx(result['miou_teacher'], abs=0.01)
+    assert set(record['metrics']) == {'clean', 'gaussian_noise', 'motion_blur', 'fog', 'jpeg_compression'}
+
+
+def test_a_network_that_is_gone_cannot_be_tested_on_corrupted_images(runner, camvid, pair, tmp_path):
+    (tmp_path / 'holdout.jsonl').write_bytes((pair / 'holdout.jsonl').read_bytes())
+    with pytest.raises(SystemExit, match=r'holdout-supervised-1_8-0.*: no checkpoint in .*; take its result away'):
+        benchmark(runner, camvid, tmp_path, *PAIR, '--robustness', **START)
+
+
+def test_the_table_of_corrupted_images_has_gains_of_the_mean_over_them(runner, tmp_path):
+    def result(method, seed, noise, fog):
+        values = dict(clean=50, gaussian_noise=noise, motion_blur=30, fog=fog, jpeg_compression=40)
+        metrics = {name: dict(mIoU=float(value), ECE=value / 10) for name, value in values.items()}
+        return dict(runner.Job(method, '1_8', seed, 'small')._asdict(), metrics=metrics)
+
+    results = [result('fixmatch', 0, 20, 30), result('supervised', 0, 10, 20), result('fixmatch', 1, 30, 40)]
+    runner.write_robustness_table(results, tmp_path / 'table.md')
+    assert (tmp_path / 'table.md').read_text().splitlines()[2:] == [
+        '| small | 1/8 | supervised | 0 | 50.0 | 10.0 | 30.0 | 20.0 | 40.0 | 25.0 |  | 2.5 |',
+        '| small | 1/8 | fixmatch | 0, 1 | 50.0 +- 0.0 | 25.0 +- 7.1 | 30.0 +- 0.0 | 35.0 +- 7.1 | 40.0 +- 0.0 '
+        '| 32.5 +- 3.5 | +5.0 | 3.2 +- 0.4 |',
+    ]
+
+
 def test_the_table_has_a_row_for_each_setting_and_gains_over_the_supervised_run_of_the_same_seed(runner, tmp_path):
     def result(method, seed, teacher, **options):
         job = runner.Job(method, '1_8', seed, 'holdout', options)
