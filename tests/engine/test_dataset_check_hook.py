@@ -132,7 +132,7 @@ def test_a_method_without_unlabelled_images_is_refused(config):
 def test_a_model_that_no_method_wraps_is_refused(config):
     cfg, _ = config
     cfg.model = cfg.model.segmentor
-    refuses(cfg, r'the model is a EncoderDecoder: wrap it, model=dict\(type="SemiSegmentor", segmentor=')
+    refuses(cfg, r'the model is EncoderDecoder: wrap it, model=dict\(type="SemiSegmentor", segmentor=')
 
 
 def test_no_unlabelled_image_in_a_batch_is_refused(config):

@@ -32,7 +32,7 @@ class DatasetCheckHook(Hook):
             return
         if not hasattr(model, 'student'):
             raise ValueError(
-                f'a SemiDataset is for methods of mmseg_semi, but the model is a {type(model).__name__}: wrap it, '
+                f'a SemiDataset is for methods of mmseg_semi, but the model is {type(model).__name__}: wrap it, '
                 'model=dict(type="SemiSegmentor", segmentor=...)'
             )
         annotated = [
