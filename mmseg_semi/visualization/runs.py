@@ -65,7 +65,12 @@ class Run:
         if 'max_iters' not in (self.cfg.get('train_cfg') or {}):
             raise ValueError(f'{self.work_dir}: its train_cfg has no max_iters; only training by iterations is known')
         self.training = [line for line in lines if 'loss' in line]
-        self.validations = [line for line in lines if 'mIoU' in line]
+        # mmseg rounds to two decimals, but in float32
+        self.validations = [
+            {key: round(value, 2) if key.endswith('mIoU') else value for key, value in line.items()}
+            for line in lines
+            if 'mIoU' in line
+        ]
 
     @property
     def config_file(self) -> Path | None:
@@ -114,8 +119,8 @@ class Run:
         """Sum up a finished run with student and teacher, as results files hold it."""
         last = self.validations[-1]
         return dict(
-            miou_teacher=round(last['teacher/mIoU'], 2),
-            miou_student=round(last['student/mIoU'], 2),
+            miou_teacher=last['teacher/mIoU'],
+            miou_student=last['student/mIoU'],
             iterations=self.iterations,
             seconds=self.seconds and round(self.seconds, 1),
             commit=self.cfg.get('commit'),

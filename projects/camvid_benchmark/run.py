@@ -249,7 +249,7 @@ def describe(job: Job, work_dir: Path, config: Path, memory: int) -> dict[str, A
         boundary_iou=round(evaluation.boundary_iou, 2),
         ece=evaluation.ece,
         curve=[
-            dict(iter=line['step'], teacher=round(line['teacher/mIoU'], 2), student=round(line['student/mIoU'], 2))
+            dict(iter=line['step'], teacher=line['teacher/mIoU'], student=line['student/mIoU'])
             for line in run.validations
         ],
         iterations_per_second=round(run.iterations / run.seconds, 3),
