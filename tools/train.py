@@ -2,6 +2,8 @@
 
 import argparse
 import os.path as osp
+import platform
+import re
 import subprocess
 from pathlib import Path
 
@@ -38,6 +40,13 @@ def commit() -> str:
     return name.stdout.strip() + ('-dirty' if code.returncode else '')
 
 
+def cpu() -> str:
+    """Name the CPU: another one rounds otherwise, so that the same seed becomes another run."""
+    info = Path('/proc/cpuinfo')
+    names = re.findall(r'^model name\s*: (.+)$', info.read_text(), re.MULTILINE) if info.exists() else []
+    return names[0] if names else platform.processor()
+
+
 def main() -> None:
     args = parse_args()
     cfg = Config.fromfile(args.config)
@@ -45,7 +54,7 @@ def main() -> None:
         cfg.merge_from_dict(args.cfg_options)
     name = osp.splitext(osp.basename(args.config))[0]
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or osp.join('work_dirs', name)
-    cfg.commit = commit()
+    cfg.commit, cfg.cpu = commit(), cpu()
     if args.resume:
         go_on(cfg)
     prepare_device(cfg, args.launcher, amp=args.amp)

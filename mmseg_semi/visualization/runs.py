@@ -61,7 +61,7 @@ class Run:
                 'tools/train.py, of configs whose visualizer has the LocalVisBackend'
             )
         self.cfg = Config.fromfile(log / 'vis_data' / 'config.py', import_custom_modules=False)
-        self.environment = _read_environment(log / f'{log.name}.log')
+        self.environment = dict(_read_environment(log / f'{log.name}.log'), cpu=self.cfg.get('cpu', ''))
         if 'max_iters' not in (self.cfg.get('train_cfg') or {}):
             raise ValueError(f'{self.work_dir}: its train_cfg has no max_iters; only training by iterations is known')
         self.training = [line for line in lines if 'loss' in line]

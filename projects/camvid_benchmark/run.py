@@ -16,7 +16,6 @@ import itertools
 import json
 import os
 import platform
-import re
 import shutil
 import subprocess
 import sys
@@ -239,7 +238,6 @@ def describe(job: Job, work_dir: Path, config: Path, memory: int) -> dict[str, A
         mmengine=mmengine.__version__,
         mmseg=mmseg.__version__,
         python=platform.python_version(),
-        cpu=cpu_model(),
         threads=os.environ.get('OMP_NUM_THREADS'),
     )
     return dict(
@@ -281,13 +279,6 @@ def test_corrupted(job: Job, work_dir: Path, config: Path) -> dict[str, Any]:
     results = json.loads(out.read_text())['results']
     metrics = dict(clean=results['clean']['0'], **{name: results[name][severity] for name in CORRUPTIONS})
     return dict(**job._asdict(), severity=SEVERITY, metrics=metrics)
-
-
-def cpu_model() -> str:
-    """Name the CPU: another one rounds otherwise, so that the same seed becomes another run."""
-    info = Path('/proc/cpuinfo')
-    names = re.findall(r'^model name\s*: (.+)$', info.read_text(), re.MULTILINE) if info.exists() else []
-    return names[0] if names else platform.processor()
 
 
 def read_results(path: Path) -> list[dict[str, Any]]:
