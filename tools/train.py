@@ -44,7 +44,7 @@ def cpu() -> str:
     """Name the CPU: another one rounds otherwise, so that the same seed becomes another run."""
     info = Path('/proc/cpuinfo')
     names = re.findall(r'^model name\s*: (.+)$', info.read_text(), re.MULTILINE) if info.exists() else []
-    return names[0] if names else platform.processor()
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def main() -> None:

@@ -214,8 +214,8 @@ def call(job: Job, command: list[str], log: Path) -> int:
 def take_over(job: Job, work_dir: Path, supervised: Path) -> None:
     """Begin with checkpoint and log of the supervised run where that one is the same so far.
 
-    Until its unsupervised losses count, a method trains as the supervised run does. Only where it has heads of its own,
-    which the supervised checkpoint lacks, it does so itself.
+    Until its unsupervised losses count, a method trains as the supervised run does. One with heads of its own (a
+    projector), which that checkpoint lacks, trains this part itself.
     """
     model = job.config().model
     source = supervised / f'iter_{model.get("unsup_start", 0)}.pth'
@@ -256,29 +256,30 @@ def describe(job: Job, work_dir: Path, config: Path, memory: int) -> dict[str, A
     )
 
 
-def test_corrupted(job: Job, work_dir: Path, config: Path) -> dict[str, Any]:
-    """Test a finished run on corrupted images.
+def test_corrupted(trained: dict[str, Any], cfg: Config, work_dir: Path) -> dict[str, Any]:
+    """Test the network of a result on corrupted images.
 
     Raises:
         SystemExit: If its checkpoint is gone, or the test fails.
     """
-    if not (work_dir / 'last_checkpoint').exists():
-        raise SystemExit(f'{job.name}: no checkpoint in {work_dir}; take its result away to train it again')
-    cfg = Config.fromfile(work_dir / config.name)
+    job = job_of(trained)
+    checkpoint = work_dir / f'iter_{cfg.train_cfg.max_iters}.pth'
+    if not checkpoint.exists():
+        raise SystemExit(f'{job.name}: {checkpoint} is gone; take its result away to train it again')
     cfg.test_dataloader = cfg.val_dataloader
     cfg.test_evaluator = Config.fromfile(CONFIGS / '_base_/evaluation.py').evaluation
-    folder = work_dir / 'robustness'
+    folder, severity = work_dir / 'robustness', str(SEVERITY)
     folder.mkdir(exist_ok=True)
     cfg.dump(folder / 'config.py')
-    tool, out, severity = 'tools/analysis_tools/test_robustness.py', folder / 'results.json', str(SEVERITY)
     command = [
-        sys.executable, tool, str(folder / 'config.py'), str(Run(work_dir).checkpoint), '--work-dir', str(folder),
-        '--corruptions', *CORRUPTIONS, '--severities', severity, '--out', str(out),
+        sys.executable, 'tools/analysis_tools/test_robustness.py', str(folder / 'config.py'), str(checkpoint),
+        '--corruptions', *CORRUPTIONS, '--severities', severity, '--work-dir', str(folder / 'logs'),
     ]  # fmt: skip
     call(job, command, folder / 'output.txt')
-    results = json.loads(out.read_text())['results']
+    results = json.loads((folder / 'logs/robustness.json').read_text())['results']
     metrics = dict(clean=results['clean']['0'], **{name: results[name][severity] for name in CORRUPTIONS})
-    return dict(**job._asdict(), severity=SEVERITY, metrics=metrics)
+    network = {key: trained[key] for key in ('commit', 'environment')}
+    return dict(**job._asdict(), severity=SEVERITY, metrics=metrics, **network)
 
 
 def read_results(path: Path) -> list[dict[str, Any]]:
@@ -382,11 +383,12 @@ def main() -> None:
             print(f'{len(jobs) - number + 1} runs left; the same command goes on with them')
             return
         config, work_dir = configs[job.method], Path(args.work_dir, job.name)
+        whole = job.config()
+        whole.merge_from_dict(changed)
         print(f'{job.name} ({number} of {len(jobs)}): {work_dir}', flush=True)
         if not done:
             work_dir.mkdir(parents=True, exist_ok=True)
-            whole = job.config()
-            whole.merge_from_dict(changed)
+            shutil.rmtree(work_dir / 'robustness', ignore_errors=True)
             whole.dump(work_dir / config.name)
             take_over(job, work_dir, Path(args.work_dir, job.supervised.name))
             memory = train(job, work_dir / config.name, work_dir, args.gpus)
@@ -395,7 +397,8 @@ def main() -> None:
             print(f'{job.name}: teacher {result["miou_teacher"]:.1f}, student {result["miou_student"]:.1f}', flush=True)
             write_table(read_results(file), file.with_suffix('.md'))
         if args.robustness and not tested:
-            append(robustness, test_corrupted(job, work_dir, config))
+            (trained,) = (result for result in read_results(file) if job_of(result) == job)
+            append(robustness, test_corrupted(trained, whole, work_dir))
             write_robustness_table(read_results(robustness), robustness.with_suffix('.md'))
 
 

@@ -31,7 +31,7 @@ class WeaklyLabeledConsistency(ContextAwareConsistency):
     def __init__(self, *args, weak_loss: dict | None = None, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         head = last_head(self.student)
-        with self.extra_heads():
+        with self.own_heads():
             self.weak_classifier = ExtraClassifier(
                 head.conv_seg.in_channels, head.num_classes, head.dropout_ratio, head.align_corners
             )

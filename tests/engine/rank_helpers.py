@@ -1,5 +1,6 @@
 """What the processes of ``test_distributed.py`` import."""
 
+import atexit
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +14,19 @@ from mmseg.registry import HOOKS, TRANSFORMS
 
 @HOOKS.register_module()
 class DumpRankHook(Hook):
-    """Save each rank's weights at the end of training."""
+    """Save each rank's weights at the end of training, and the names of its threads at the end of all."""
 
     priority = 'LOWEST'
 
     def after_train(self, runner) -> None:
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        torch.save(model.state_dict(), Path(runner.work_dir) / f'rank_{get_rank()}.pth')
+        name = Path(runner.work_dir) / f'rank_{get_rank()}'
+        torch.save(model.state_dict(), name.with_suffix('.pth'))
+        atexit.register(write_threads, name.with_suffix('.txt'))
+
+
+def write_threads(path: Path) -> None:
+    path.write_text('\n'.join(thread.read_text().strip() for thread in Path('/proc/self/task').glob('*/comm')))
 
 
 @TRANSFORMS.register_module()

@@ -32,6 +32,7 @@ def dist_train(cfg, work_dir):
         env={**os.environ, 'PYTHONPATH': path, 'PYTHON': sys.executable, 'OMP_NUM_THREADS': '1'},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
+    assert not [path for path in work_dir.glob('rank_*.txt') if 'gloo' in path.read_text()]
     return [torch.load(work_dir / f'rank_{rank}.pth') for rank in range(2)]
 
 

@@ -234,12 +234,13 @@ def test_networks_are_tested_on_corrupted_images_once_also_after_their_training(
     (record,), (result, _) = read(pair, 'robustness'), read(pair, 'holdout')
     assert [record[key] for key in runner.Job._fields] == [result[key] for key in runner.Job._fields]
     assert record['metrics']['clean']['mIoU'] == pytest.approx(result['miou_teacher'], abs=0.01)
+    assert record['commit'] == result['commit']
     assert set(record['metrics']) == {'clean', 'gaussian_noise', 'motion_blur', 'fog', 'jpeg_compression'}
 
 
 def test_a_network_that_is_gone_cannot_be_tested_on_corrupted_images(runner, camvid, pair, tmp_path):
     (tmp_path / 'holdout.jsonl').write_bytes((pair / 'holdout.jsonl').read_bytes())
-    with pytest.raises(SystemExit, match=r'holdout-supervised-1_8-0.*: no checkpoint in .*; take its result away'):
+    with pytest.raises(SystemExit, match=r'holdout-supervised-1_8-0.*: .*iter_4.pth is gone; take its result away'):
         benchmark(runner, camvid, tmp_path, *PAIR, '--robustness', **START)
 
 

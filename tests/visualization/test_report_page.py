@@ -34,6 +34,17 @@ def test_an_unfinished_method_alone_makes_a_page(work_dir):
     assert 'seed 0: unfinished, 2 of 4' in page
 
 
+def test_a_run_on_a_cpu_shows_which_one(work_dir):
+    folder = work_dir('sup_0', 0, {4: 40.0})
+    (folder / '1' / '1.log').write_text('    PyTorch: 9.8.7\n    GPU number: 2\n')
+    config = folder / '1' / 'vis_data' / 'config.py'
+    assert '<td>CPU</td>' in build_report(group_runs([Run(folder)]))
+    config.write_text(config.read_text() + "\ncpu = 'Fast CPU'\n")
+    run = Run(folder)
+    assert run.environment == dict(device='CPU', torch='9.8.7', processes=2, cpu='Fast CPU')
+    assert '<td>Fast CPU</td>' in build_report(group_runs([run]))
+
+
 def test_a_curve_has_mean_and_extremes_where_all_seeds_have_a_value():
     assert _summarize([[(1, 1.0), (2, 5.0)], [(1, 3.0)]]) == [(1, 2.0, 1.0, 3.0)]
 

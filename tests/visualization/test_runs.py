@@ -64,6 +64,11 @@ def test_a_batch_that_processes_share_is_that_of_one_and_a_larger_one_is_not(wor
     assert [[run.seed for run in method.runs] for method in group_runs([alone, shared, larger])] == [[0, 1], [2]]
 
 
+def test_miou_is_read_as_mmseg_rounded_it_and_not_as_single_precision_keeps_it(work_dir):
+    run = Run(work_dir('sup_0', 0, {4: 53.4799995}))
+    assert run.result()['miou_teacher'] == run.validations[-1]['mIoU'] == 53.48
+
+
 def test_a_folder_without_a_log_is_named(tmp_path):
     with pytest.raises(ValueError, match=r'nothing holds no training log .* tools/train.py'):
         Run(tmp_path / 'nothing')

@@ -75,7 +75,7 @@ class ContextAwareConsistency(SemiSegmentor):
                     f"ContextAwareConsistency: the projector has in_channels={given}, but the decode head's classifier "
                     f'takes {channels} channels: leave in_channels out'
                 )
-            with self.extra_heads():
+            with self.own_heads():
                 self.projector = MODELS.build({**projector, 'in_channels': channels})
             channels = self.projector.out_channels
         else:

@@ -1,7 +1,7 @@
 import copy
 import math
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from itertools import chain
 from typing import Any
 
@@ -81,6 +81,7 @@ class SemiSegmentor(BaseSegmentor):
         self.ema_teacher = ema_teacher
         self.unsup_start = unsup_start
         self.unsup_rampup = unsup_rampup
+        self._heads_rng = None  # where the last head left the random numbers
         self._extracts_alike = None  # in training and at test time; known once a joint batch asks
 
     # Training
@@ -111,10 +112,10 @@ class SemiSegmentor(BaseSegmentor):
 
     def _loss_idle(self) -> dict[str, Tensor]:
         """Give the method's own heads, while nothing uses them, the gradient of zero that DDP waits for."""
-        idle = [p.sum() for module in self._own_heads() for p in module.parameters() if p.requires_grad]
+        idle = [p.sum() for module in self._heads() for p in module.parameters() if p.requires_grad]
         return dict(loss_idle=0.0 * sum(idle)) if idle else {}
 
-    def _own_heads(self) -> list[nn.Module]:
+    def _heads(self) -> list[nn.Module]:
         return [module for name, module in self.named_children() if name not in ('student', 'data_preprocessor')]
 
     def unlabeled_views(
@@ -263,13 +264,17 @@ class SemiSegmentor(BaseSegmentor):
 
     # Weights
 
-    @staticmethod
-    def extra_heads() -> AbstractContextManager:
-        """Give a context to build a method's own heads in: random numbers that they draw are drawn again after it.
+    @contextmanager
+    def own_heads(self) -> Iterator[None]:
+        """Build a method's own heads within: the random numbers that they draw are drawn again after it.
 
         With the same seed, the student then begins, and until ``unsup_start`` goes on, as without the method.
         """
-        return torch.random.fork_rng(devices=[])
+        with torch.random.fork_rng(devices=[]):
+            if self._heads_rng is not None:
+                torch.set_rng_state(self._heads_rng)
+            yield
+            self._heads_rng = torch.get_rng_state()
 
     @torch.no_grad()
     def copy_student_to_teacher(self) -> None:
@@ -279,8 +284,8 @@ class SemiSegmentor(BaseSegmentor):
     def init_weights(self) -> None:
         """Initialise the student as the wrapped segmentor would be, the method's own heads, then the teacher."""
         self.student.init_weights()
-        with self.extra_heads():
-            for module in self._own_heads():
+        with self.own_heads():
+            for module in self._heads():
                 if hasattr(module, 'init_weights'):
                     module.init_weights()
         self.copy_student_to_teacher()

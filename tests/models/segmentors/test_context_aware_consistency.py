@@ -56,6 +56,15 @@ def test_the_student_begins_and_goes_on_as_without_the_method_s_own_heads(method
     assert torch.equal(numbers, numbers_after)
 
 
+def test_heads_of_one_method_begin_differently():
+    model = MODELS.build(dict(type='SemiSegmentor', segmentor=tiny_segmentor()))
+    heads = []
+    for _ in range(2):
+        with model.own_heads():
+            heads.append(torch.rand(4))
+    assert not torch.equal(*heads)
+
+
 def make_views(offsets=((0, 0), (8, 16)), flips=(None, 'horizontal'), size=SIZE, label=None):
     """Two crops of two images, whose top left corners lie at the offsets."""
     generator = torch.Generator().manual_seed(1)
