@@ -17,6 +17,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmseg_semi.datasets.textured_scenes import generate_textured_scenes
+from mmseg_semi.utils.origin import note_origin
 from mmseg_semi.visualization import colorize, panel
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
@@ -56,6 +57,7 @@ def train(config: Path, title: str, data_root: Path, work_dir: Path, seed: int, 
     """Train one config; give its runner and last metrics."""
     cfg = Config.fromfile(config)
     cfg.work_dir = str(work_dir)
+    note_origin(cfg)
     cfg.randomness.seed = seed
     cfg.log_level = 'ERROR'
     cfg.visualizer.name = work_dir.name

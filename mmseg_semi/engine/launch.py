@@ -15,6 +15,8 @@ from mmengine.dist import barrier, init_dist, is_distributed
 from mmengine.logging import print_log
 from mmengine.runner import Runner, find_latest_checkpoint
 
+from ..utils.origin import note_origin
+
 
 def add_launcher(parser: argparse.ArgumentParser) -> None:
     """Add the options that tell who started the process."""
@@ -106,6 +108,7 @@ def train_to_end(cfg: Config, work_dir: Path, launcher: str = 'none', amp: bool 
         return str(last)
     cfg = cfg.copy()
     cfg.work_dir = str(work_dir)
+    note_origin(cfg)
     go_on(cfg)
     # mmengine finds the visualizers and logs of a process by name: let trainings that follow each other have their own.
     cfg.experiment_name = work_dir.name
