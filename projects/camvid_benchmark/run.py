@@ -299,18 +299,19 @@ def job_of(result: dict[str, Any]) -> Job:
 def write_table(results: list[dict[str, Any]], path: Path) -> None:
     """Write mean and standard deviation over seeds, and the gain over the supervised run of the same seed."""
     gains = gains_of(results, 'miou_teacher')
-    lines = ['| protocol | labels | method | seeds | teacher | student | gain of the teacher | boundary IoU | ECE '
-             '| iterations / s | MiB |', '|---' * 11 + '|']  # fmt: skip
-    for runs in rows_of(results):
-        cells = [
+    rows = [
+        [
             *first_cells(runs),
             *(spread([r[key] for r in runs]) for key in ('miou_teacher', 'miou_student')),
-            spread([gains[job_of(r).name] for r in runs if job_of(r).name in gains], sign='+'),
+            spread(gains_in(runs, gains), sign='+'),
             *(spread([r[key] for r in runs]) for key in ('boundary_iou', 'ece', 'iterations_per_second')),
             str(max(r['peak_memory_mib'] or 0 for r in runs) or ''),
         ]
-        lines.append(f'| {" | ".join(cells)} |')
-    path.write_text('\n'.join(lines) + '\n')
+        for runs in rows_of(results)
+    ]
+    write_rows(
+        ['teacher', 'student', 'gain of the teacher', 'boundary IoU', 'ECE', 'iterations / s', 'MiB'], rows, path
+    )
 
 
 def write_robustness_table(results: list[dict[str, Any]], path: Path) -> None:
@@ -322,17 +323,24 @@ def write_robustness_table(results: list[dict[str, Any]], path: Path) -> None:
     results = [dict(r, mIoU=mean(r, 'mIoU'), ECE=mean(r, 'ECE')) for r in results]
     gains = gains_of(results, 'mIoU')
     shown = ('clean', *CORRUPTIONS)
-    lines = [f'| protocol | labels | method | seeds | {" | ".join(shown)} | mean of corruptions | gain | ECE |',
-             '|---' * (len(shown) + 7) + '|']  # fmt: skip
-    for runs in rows_of(results):
-        cells = [
+    rows = [
+        [
             *first_cells(runs),
             *(spread([r['metrics'][name]['mIoU'] for r in runs]) for name in shown),
             spread([r['mIoU'] for r in runs]),
-            spread([gains[job_of(r).name] for r in runs if job_of(r).name in gains], sign='+'),
+            spread(gains_in(runs, gains), sign='+'),
             spread([r['ECE'] for r in runs]),
         ]
-        lines.append(f'| {" | ".join(cells)} |')
+        for runs in rows_of(results)
+    ]
+    write_rows([*shown, 'mean of corruptions', 'gain', 'ECE'], rows, path)
+
+
+def write_rows(columns: list[str], rows: list[list[str]], path: Path) -> None:
+    """Write a table whose rows begin with their :func:`first_cells`."""
+    columns = ['protocol', 'labels', 'method', 'seeds', *columns]
+    lines = [f'| {" | ".join(cells)} |' for cells in (columns, *rows)]
+    lines.insert(1, '|---' * len(columns) + '|')
     path.write_text('\n'.join(lines) + '\n')
 
 
@@ -357,6 +365,10 @@ def gains_of(results: list[dict[str, Any]], key: str) -> dict[str, float]:
     values = {job_of(result).name: result[key] for result in results}
     jobs = [job for job in map(job_of, results) if job.method != 'supervised' and job.supervised.name in values]
     return {job.name: values[job.name] - values[job.supervised.name] for job in jobs}
+
+
+def gains_in(runs: list[dict[str, Any]], gains: dict[str, float]) -> list[float]:
+    return [gains[name] for name in (job_of(run).name for run in runs) if name in gains]
 
 
 def spread(values: list[float], sign: str = '') -> str:
