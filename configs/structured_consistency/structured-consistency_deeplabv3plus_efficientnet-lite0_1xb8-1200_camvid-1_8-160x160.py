@@ -9,7 +9,7 @@ method = _base_.method
 method.consistency[0].loss_weight = 1.0
 method.consistency[1].loss_weight = 0.15
 model = dict(_delete_=True, segmentor=_base_.model.segmentor, unsup_start=600, unsup_rampup=200, **method)
-# Fewer boxes than the paper's 32, which would be some ten pixels wide in crops this small.
+# Fewer boxes than the paper's 32, which would be some 25 pixels wide in crops this small.
 views = [
     dict(type='RandomCutMixRegion', num_boxes=4, area=0.5),
     dict(

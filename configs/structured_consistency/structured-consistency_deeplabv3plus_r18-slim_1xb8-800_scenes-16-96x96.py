@@ -8,7 +8,7 @@ method = _base_.method
 method.consistency[0].loss_weight = 6.0
 method.consistency[1].loss_weight = 0.9
 model = dict(_delete_=True, segmentor=_base_.model.segmentor, unsup_rampup=480, **method)
-# Two boxes instead of the paper's 32, which would be a few pixels wide here, and mild colours, since they tell these
+# Two boxes instead of the paper's 32, which would be some 15 pixels wide here, and mild colours, since they tell these
 # classes apart.
 views = [
     dict(type='RandomCutMixRegion', num_boxes=2, area=0.5),

@@ -34,7 +34,7 @@ class SemiDataset:
 
     Raises:
         ValueError: If a part has no image, is a wrapper of several datasets, or leaves colours to the device without
-            :class:`MultiView` at its end.
+            :class:`MultiView` at its end; or if ``labeled_as_unlabeled`` has no effect.
     """
 
     def __init__(
@@ -61,13 +61,20 @@ class SemiDataset:
             _check_photometric(name, dataset)
             _keep(what, dataset, lambda path, dataset=dataset: not is_comment(path, dataset))
             self.parts[name] = dataset
-        if 'unlabeled' in self.parts and not labeled_as_unlabeled:
-            seen = {osp.realpath(path) for path in _paths(self.parts['labeled'])}
+        if 'unlabeled' not in self.parts:
+            return
+        seen = {osp.realpath(path) for path in _paths(self.parts['labeled'])}
+        if not labeled_as_unlabeled:
             _keep(
                 'the unlabeled part of SemiDataset', self.parts['unlabeled'],
                 lambda path: osp.realpath(path) not in seen,
                 way_out=', or set labeled_as_unlabeled=True to take the labelled ones',
             )  # fmt: skip
+        elif seen.isdisjoint(map(osp.realpath, _paths(self.parts['unlabeled']))):
+            raise ValueError(
+                'SemiDataset: labeled_as_unlabeled=True, but the unlabeled part has no labelled image: name them in '
+                f'its ann_file={self.parts["unlabeled"].ann_file!r} too, or leave it empty to take the whole folder'
+            )
 
     @property
     def metainfo(self) -> dict:

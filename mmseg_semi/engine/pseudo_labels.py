@@ -160,7 +160,7 @@ def _begin(out_dir: Path, record: dict) -> None:
         if changed:
             raise ValueError(
                 f'{out_dir} has pseudo labels that were made with another {" and ".join(changed)} (made_with.json): '
-                'remove the folder, or choose another one'
+                'remove the folder and what was trained on it, or choose another one'
             )
     out_dir.mkdir(parents=True, exist_ok=True)
     write_json(note, record)

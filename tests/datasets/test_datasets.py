@@ -119,6 +119,11 @@ def test_a_labelled_image_is_unlabelled_too_only_where_the_config_says_so(tiny_c
     assert whole_folder(labeled_as_unlabeled=True).source_sizes == [4, 10]
 
 
+def test_saying_so_is_refused_where_no_labelled_image_is_in_the_unlabelled_list(tiny_config, tiny_data):
+    with pytest.raises(ValueError, match=r"name them in its ann_file='.*unlabeled.txt' too, or leave it empty"):
+        scenes_with(tiny_config, tiny_data, labeled_as_unlabeled=True)
+
+
 def test_colours_left_to_the_device_are_refused_where_they_would_get_lost(tiny_config, tiny_data):
     labeled = tiny_config().train_dataloader.dataset.labeled
     labeled.pipeline.insert(-1, dict(type='StrongPhotometric', on_device=True))
