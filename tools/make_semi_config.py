@@ -20,6 +20,7 @@ from mmseg.registry import DATASETS, MODELS
 
 from mmseg_semi.datasets.splits import IMAGE_SUFFIXES
 from mmseg_semi.utils.files import replace_file
+from mmseg_semi.utils.imports import imports_with_ours
 
 METHODS = Path(__file__).resolve().parents[1] / 'configs/_base_/methods'
 GEOMETRY = {
@@ -30,7 +31,7 @@ GEOMETRY = {
 TEMPLATE = """# Made by tools/make_semi_config.py: {name}, trained with {method}.
 _base_ = [
 {bases}]
-custom_imports = dict(imports=['mmseg_semi'], allow_failed_imports=False)
+custom_imports = dict(imports={imports}, allow_failed_imports=False)
 env_cfg = dict(dist_cfg=dict(timeout=3600))  # seconds that others wait at most while the first process checks the data
 model = dict(_delete_=True, {model})
 
@@ -43,8 +44,7 @@ labeled.ann_file = {labeled!r}
     dataset=dict(_delete_=True, type='SemiDataset', {parts}),
 )
 train_cfg = dict(_delete_=True, type='SemiIterBasedTrainLoop', {train_cfg})
-val_cfg = dict(type='TeacherStudentValLoop')
-default_hooks = dict(
+{validation}default_hooks = dict(
     checkpoint=dict(type='SafeCheckpointHook'),
     dataset_check=dict(type='DatasetCheckHook'),
     iter_seed=dict(type='IterSeedHook'),
@@ -108,6 +108,8 @@ def make(config: str, method: str, labeled: str, unlabeled: str | None, out: Pat
     return TEMPLATE.format(
         name=osp.basename(config),
         method=method,
+        imports=imports_with_ours(base),
+        validation="val_cfg = dict(type='TeacherStudentValLoop')\n" if base.get('val_dataloader') else '',
         bases=''.join(f'    {base!r},\n' for base in bases),
         model=model,
         wrapped=wrapped,

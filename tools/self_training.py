@@ -6,8 +6,8 @@ takes a supervised config, of this package or of mmseg, through the three stages
 
 1. ``1_supervised``: the config is trained on its labelled images;
 2. ``2_pseudo_labels``: the network's confident predictions of the unlabelled images become annotations;
-3. ``3_self_training``: a new network is trained on both, half of each batch being pseudo-labelled, with the config
-   ``self_training.py``, which is written there to be read, changed and trained again.
+3. ``3_self_training``: a new network is trained on both, about half of each batch being pseudo-labelled, with the
+   config ``self_training.py``, which is written there to be read, changed and trained again.
 
 Run again, it goes on where it was interrupted. On several GPUs: ``torchrun --nproc_per_node GPUS tools/self_training.py
 CONFIG --launcher pytorch``. `Zoph et al., Rethinking Pre-training and Self-training, NeurIPS 2020
@@ -36,6 +36,7 @@ from mmseg_semi.engine.pseudo_labels import (
 )
 from mmseg_semi.models import load_segmentor
 from mmseg_semi.utils.files import replace_file
+from mmseg_semi.utils.imports import imports_with_ours
 
 HEADER = """# Made by tools/self_training.py: labels, and pseudo labels with a confidence of {threshold} and more.
 _base_ = './supervised.py'
@@ -119,11 +120,10 @@ def compose(cfg: Config, folder: str, num_pseudo_labeled: int, threshold: float)
     """Write the config of stage 3."""
     labeled, path = find_labeled(cfg)
     dataset = DATASETS.build(labeled)
-    imports = cfg.get('custom_imports', {}).get('imports', [])
     names = dict(
         threshold=threshold,
         path=path,
-        imports=[*dict.fromkeys([*([imports] if isinstance(imports, str) else imports), 'mmseg_semi'])],
+        imports=imports_with_ours(cfg),
         folder=folder,
         classes=pformat(tuple(dataset.metainfo['classes']), width=110, compact=True),
         from_zero=FROM_ZERO if any('reduce_zero_label' in step for step in labeled.pipeline) else '',

@@ -13,6 +13,7 @@ from mmseg_semi.utils.files import replace_file
 
 from .checks import check_annotation, data_infos, not_found
 from .conversion import available_cpus, track
+from .transforms import ClassUniformCrop
 
 
 class ClassUniform:
@@ -102,7 +103,7 @@ def _class_ids(names: Sequence[str], classes: Sequence[str]) -> list[int]:
 def _part_centroids(dataset, name: str, tile: int, cache_dir: Path) -> np.ndarray:
     """Find the centroids of a part, with indices into the whole dataset."""
     part = dataset.parts[name]
-    if not any(type(step).__name__ == 'ClassUniformCrop' for step in part.pipeline.transforms):
+    if not any(isinstance(step, ClassUniformCrop) for step in part.pipeline.transforms):
         raise ValueError(f'class_uniform needs ClassUniformCrop in place of RandomCrop in the {name} pipeline')
     centroids = load_centroids(part, tile, cache_dir)
     centroids[:, 0] += dataset.offset(name)

@@ -45,7 +45,7 @@ def find_unlabeled(
     """
     if folder is not None:
         source = dict(data_prefix=dict(img_path=folder))
-    elif unlabeled := cfg.train_dataloader.dataset.get('unlabeled') or cfg.get('unlabeled'):
+    elif unlabeled := cfg.get('train_dataloader', {}).get('dataset', {}).get('unlabeled') or cfg.get('unlabeled'):
         keys = ('data_root', 'data_prefix', 'ann_file', 'img_suffix')
         source = {key: unlabeled[key] for key in keys if key in unlabeled}
     else:

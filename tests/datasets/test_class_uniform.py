@@ -254,6 +254,14 @@ def test_a_run_trains_class_uniformly(config):
     Runner.from_cfg(config).train()
 
 
+def test_a_crop_that_inherits_class_uniform_crop_is_one(dataset, options):
+    class OwnCrop(ClassUniformCrop):
+        pass
+
+    dataset.parts['labeled'].pipeline = Compose([OwnCrop(crop_size=(32, 32))])
+    SemiSampler(dataset, 4, [2, 2], class_uniform=options)
+
+
 def test_a_pipeline_that_crops_elsewhere_is_refused(dataset, options):
     dataset.parts['labeled'].pipeline = Compose([dict(type='RandomCrop', crop_size=(32, 32))])
     with pytest.raises(ValueError, match='needs ClassUniformCrop in place of RandomCrop'):

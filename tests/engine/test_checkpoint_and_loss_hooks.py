@@ -38,11 +38,12 @@ def test_outdated_checkpoints_go_only_after_the_new_one_is_there(tiny_config, tm
     monkeypatch.setattr(AtomicLocalBackend, 'remove', watch)
     (work_dir).mkdir()
     (work_dir / 'iter_9.pth.1.tmp').write_bytes(b'half of a checkpoint')
+    (work_dir / 'notes.tmp').write_text('of somebody else')
     Runner.from_cfg(cfg).train()
     assert all(len(names) == 2 for names in left)
     assert sorted(p.name for p in work_dir.glob('*.pth')) == ['best_mIoU_iter_3.pth', 'iter_3.pth']
     assert (work_dir / 'last_checkpoint').read_text() == str(work_dir / 'iter_3.pth')
-    assert not list(work_dir.glob('*.tmp'))
+    assert [path.name for path in work_dir.glob('*.tmp')] == ['notes.tmp']
 
 
 def test_nothing_is_removed_before_there_are_as_many_as_asked_for(tiny_config, tmp_path):

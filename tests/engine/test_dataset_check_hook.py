@@ -154,6 +154,12 @@ def test_a_data_preprocessor_without_a_size_is_refused(config):
     refuses(cfg, "the data preprocessor has no size .*: set the segmentor's data_preprocessor.size to the crop_size")
 
 
+def test_one_that_pads_to_a_multiple_is_not(config):
+    cfg, _ = config
+    cfg.model.segmentor.data_preprocessor.update(size=None, size_divisor=32)
+    Runner.from_cfg(cfg).train()
+
+
 def test_views_that_a_method_does_not_find_are_refused(config):
     cfg, _ = config
     multi_view = cfg.train_dataloader.dataset.unlabeled.pipeline[-1]

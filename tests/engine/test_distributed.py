@@ -48,12 +48,13 @@ def test_ranks_hold_identical_students_and_teachers_also_after_resuming_from_ran
     ('ContextAwareConsistency', dict(unsup_start=1, num_negatives=40, new_negatives=24, stride=8)),
     ('UniMatch', dict(consistency=[dict(type='PseudoLabelCrossEntropyLoss', threshold=0.0)])),
 ])  # fmt: skip
-def test_ranks_agree_with_heads_that_idle_at_first_a_memory_bank_and_a_joint_batch(
+def test_ranks_agree_with_heads_that_idle_at_first_a_memory_bank_a_joint_batch_and_recomputed_maps(
     tiny_config, tmp_path, method, options
 ):
     cfg = tiny_config(method, max_iters=3, **options)
     cfg.custom_imports.imports.append('rank_helpers')
     cfg.custom_hooks += [dict(type='DumpRankHook')]
+    cfg.model.segmentor.backbone.with_cp = True
     cfg.val_dataloader = cfg.val_evaluator = cfg.val_cfg = None
     first, second = dist_train(cfg, tmp_path / 'run')
     assert [name for name, value in first.items() if not torch.equal(value, second[name])] == []

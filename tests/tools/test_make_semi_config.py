@@ -79,6 +79,24 @@ def test_its_supervised_twin_trains_on_the_same_labels_alone(run_tool, supervise
     assert list(runner.train_dataloader.dataset.parts) == ['labeled']
 
 
+def test_imports_of_the_config_stay_and_no_validation_is_added(run_tool, supervised, tmp_path, monkeypatch):
+    path, root = supervised
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / 'my_modules.py').touch()
+    cfg = Config.fromfile(path)
+    cfg.custom_imports = dict(imports='my_modules')
+    cfg.val_dataloader = cfg.val_evaluator = cfg.val_cfg = None
+    cfg.dump(path)
+    out = tmp_path / 'semi.py'
+    done = run_tool('make_semi_config.py', path, '--method', 'supervised', '--labeled', f'{root}/splits/labeled.txt',
+                    '-o', out)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    made = Config.fromfile(out)
+    assert made.custom_imports.imports == ['my_modules', 'mmseg_semi']
+    made.work_dir = str(tmp_path / 'work')
+    Runner.from_cfg(made).train()
+
+
 @pytest.mark.parametrize(('method', 'given'), [('supervised', True), ('unimatch', False)])
 def test_unlabelled_images_are_for_methods_alone(run_tool, supervised, tmp_path, method, given):
     path, root = supervised

@@ -156,6 +156,11 @@ def test_pseudo_labels_are_written_of_the_images_that_a_config_trains_on(supervi
     assert [Path(name).stem for name in find_unlabeled(cfg)[1]] == chosen.read_text().split()
 
 
+def test_a_config_of_a_network_alone_asks_for_the_folder():
+    with pytest.raises(ValueError, match='names no unlabelled images: give their folder'):
+        find_unlabeled(Config(dict(model=dict(type='EncoderDecoder'))))
+
+
 def test_pseudo_labels_that_were_made_otherwise_do_not_mix(run_tool, supervised, tmp_path, tiny_data):
     checkpoint = tmp_path / 'some.pth'
     save(init_model(Config.fromfile(supervised), device='cpu'), checkpoint)

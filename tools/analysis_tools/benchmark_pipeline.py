@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
+from mmengine.runner import set_random_seed
 from mmseg.registry import DATASETS
 from PIL import Image, ImageFilter, ImageOps
 from torch import Tensor
@@ -31,7 +32,6 @@ from torchvision.transforms import functional
 from mmseg_semi.datasets import SemiDataset, semi_collate
 from mmseg_semi.datasets.splits import find_images
 from mmseg_semi.models import SemiDataPreprocessor
-from mmseg_semi.utils.seed import seed_everything
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 WEAK_STRONG, PAIRED = 'weak, strong, strong', 'paired crops'
@@ -193,7 +193,7 @@ def main(args: argparse.Namespace) -> None:
     rates = {name: [] for name in rows}
     for turn in range(-1, args.repeats):  # the first warms up
         for name, (make, _) in rows.items():
-            seed_everything(args.seed + max(turn, 0))
+            set_random_seed(args.seed + max(turn, 0))
             start = time.process_time()
             for i in range(args.images):
                 make(i)

@@ -10,9 +10,9 @@ Semantic contours from inverse detectors, ICCV 2011 <https://doi.org/10.1109/ICC
 import argparse
 from pathlib import Path
 
-from PIL import Image
 from scipy.io import loadmat
 
+from mmseg_semi.datasets.checks import check_image
 from mmseg_semi.datasets.conversion import (
     IGNORED,
     add_partial,
@@ -33,13 +33,8 @@ SBD = "SBD's benchmark.tgz"
 IDS = (*range(21), IGNORED)
 
 
-def image_size(path: Path) -> tuple[int, int]:
-    with Image.open(path) as image:
-        return image.height, image.width
-
-
 def convert_voc(image: Path, source: Path, target: Path) -> None:
-    save_image(read_ids(source, IDS, image_size(image)), target)
+    save_image(read_ids(source, IDS, check_image(str(image))), target)
 
 
 def convert_sbd(image: Path, source: Path, target: Path) -> None:
@@ -47,7 +42,7 @@ def convert_sbd(image: Path, source: Path, target: Path) -> None:
         ids = loadmat(source, mat_dtype=False)['GTcls']['Segmentation'][0, 0]
     except Exception as error:  # scipy raises many kinds for files that are no .mat files
         raise ValueError(f'unreadable annotation {source}: {error}; unpack {SBD} again') from error
-    check_ids(ids, source, IDS, image_size(image))
+    check_ids(ids, source, IDS, check_image(str(image)))
     save_image(ids.astype('uint8'), target)
 
 

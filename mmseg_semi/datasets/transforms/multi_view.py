@@ -34,7 +34,8 @@ class MultiView(BaseTransform):
         dict: ``inputs`` from view to image tensor, ``data_samples`` from view to :obj:`SegDataSample`.
 
     Raises:
-        ValueError: If there is no view, or another number of them than of crops.
+        ValueError: If there is no view, or another number of them than of crops, or if a map and its image differ in
+            size.
     """
 
     def __init__(self, meta_keys=None, **views: list[dict]) -> None:
@@ -65,6 +66,12 @@ class MultiView(BaseTransform):
             sample = self.pack(view)
             for key, pixels in maps.items():
                 if pixels is not None:
+                    if pixels.shape[:2] != view['img'].shape[:2]:
+                        raise ValueError(
+                            f'MultiView: the image measures {view["img"].shape[:2]}, but its {key} {pixels.shape[:2]}: '
+                            'a transform changed the image alone. In place of CenterCrop and Pad, crop with RandomCrop '
+                            "and let the data preprocessor's size pad"
+                        )
                     data = torch.from_numpy(np.ascontiguousarray(pixels))[None]
                     sample['data_samples'].set_data({key: PixelData(data=data)})
             packed['inputs'][name] = sample['inputs']

@@ -101,8 +101,9 @@ class DatasetCheckHook(Hook):
 
     def _check_samples(self, dataset: SemiDataset, model) -> None:
         """Draw one sample of each part and see whether the model can use it."""
-        size = getattr(model.data_preprocessor.base, 'size', ())
-        if size is None:
+        base = model.data_preprocessor.base
+        size = getattr(base, 'size', ())
+        if size is None and getattr(base, 'size_divisor', None) is None:
             raise ValueError(
                 "the data preprocessor has no size that all images of a batch are padded to: set the segmentor's "
                 'data_preprocessor.size to the crop_size'

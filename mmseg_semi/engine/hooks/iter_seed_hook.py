@@ -1,8 +1,9 @@
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
+from mmengine.runner import set_random_seed
 from mmseg.registry import HOOKS
 
-from mmseg_semi.utils.seed import derive_seed, seed_everything
+from mmseg_semi.utils.seed import derive_seed
 
 
 @HOOKS.register_module()
@@ -17,4 +18,4 @@ class IterSeedHook(Hook):
 
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
         """Seed Python, NumPy and torch."""
-        seed_everything(derive_seed(runner.seed, get_rank(), runner.iter))
+        set_random_seed(derive_seed(runner.seed, get_rank(), runner.iter))

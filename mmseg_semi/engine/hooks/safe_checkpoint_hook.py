@@ -65,8 +65,9 @@ class SafeCheckpointHook(CheckpointHook):
         super().before_train(runner)
         self._check_accumulation(runner)
         if is_main_process():
-            for leftover in Path(self.out_dir).glob('*.tmp'):
-                leftover.unlink()
+            for name in ('*.pth', 'last_checkpoint'):
+                for leftover in Path(self.out_dir).glob(f'{name}.*.tmp'):
+                    leftover.unlink()
 
     def _check_accumulation(self, runner) -> None:
         counts = getattr(runner.optim_wrapper, '_accumulative_counts', 1)

@@ -24,10 +24,10 @@ class ContextAwareConsistency(SemiSegmentor):
 
     Views: ``crop1`` and ``crop2``, as :class:`PairedRandomCrop` and :class:`MultiView` make them.
 
-    Logs: ``active_anchors``, the share of features of the overlap that are moved; ``confidence``, the mean over all
-    cells; ``iou_out_of_range``, the number of images that are too small for the range of the crops; and, where true
-    labels are known, ``negative_precision``, the share of pairs of an anchor and a negative of this batch that truly
-    are of two classes (Fig. 6).
+    Logs: ``active_anchors``, the share of features of the overlap that are moved; ``confidence``, the mean over cells
+    that show the image alone; ``iou_out_of_range``, the number of images that are too small for the range of the crops;
+    and, where true labels are known, ``negative_precision``, the share of pairs of an anchor and a negative of this
+    batch that truly are of two classes (Fig. 6).
 
     Rows of Table 3 are switches: ``projector=None``; ``iou_range=(1.0, 1.0)`` of the crops for no context;
     ``contrast=dict(type='FeatureL2Loss')``; ``directional=False``, ``negative_sampling=False`` and

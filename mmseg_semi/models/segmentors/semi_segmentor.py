@@ -2,10 +2,12 @@ import copy
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from itertools import chain
 from typing import Any
 
 import torch
+import torch.utils.checkpoint
 from mmengine.config import ConfigDict
 from mmengine.logging import MessageHub, print_log
 from mmseg.models.segmentors.base import BaseSegmentor
@@ -102,17 +104,19 @@ class SemiSegmentor(BaseSegmentor):
         if views is None:
             return {**self.student.loss(image, samples), **self._loss_idle()}
         joining = self.joining_images(views)
-        if joining is None:
-            losses = self.loss_labeled(image, samples)
-        else:
-            features, views.features = self.joint_features(image, joining)
-            with _given_features(self.student, features):
+        with _repeatable_checkpoints():
+            if joining is None:
                 losses = self.loss_labeled(image, samples)
-        return {**losses, **weighted(self.loss_unlabeled(views), weight)}
+            else:
+                features, views.features = self.joint_features(image, joining)
+                with _given_features(self.student, features):
+                    losses = self.loss_labeled(image, samples)
+            return {**losses, **weighted(self.loss_unlabeled(views), weight)}
 
     def _loss_idle(self) -> dict[str, Tensor]:
         """Give the method's own heads, while nothing uses them, the gradient of zero that DDP waits for."""
-        idle = [p.sum() for module in self._heads() for p in module.parameters() if p.requires_grad]
+        of_student = set(self.student.parameters())
+        idle = [p.sum() for p in self.parameters() if p.requires_grad and p not in of_student]
         return dict(loss_idle=0.0 * sum(idle)) if idle else {}
 
     def _heads(self) -> list[nn.Module]:
@@ -339,13 +343,14 @@ class SemiSegmentor(BaseSegmentor):
     def named_parameters(
         self, prefix: str = '', recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, nn.Parameter]]:
-        """Iterate over the student's parameters without a prefix, then those of the method's own heads."""
+        """Iterate over the student's parameters without a prefix, then the method's own and those of its heads."""
         if not recurse:
             return super().named_parameters(prefix, recurse, remove_duplicate)
         heads = [(name, module) for name, module in self.named_children() if name != 'student']
         dot = prefix and f'{prefix}.'
         return chain(
             self.student.named_parameters(prefix, remove_duplicate=remove_duplicate),
+            super().named_parameters(prefix, recurse=False),
             *(module.named_parameters(f'{dot}{name}', remove_duplicate=remove_duplicate) for name, module in heads),
         )
 
@@ -430,6 +435,20 @@ def test_outputs(network: nn.Module) -> Iterator[None]:
     finally:
         for part, mode in zip(parts, modes, strict=True):
             part.training = mode
+
+
+@contextmanager
+def _repeatable_checkpoints() -> Iterator[None]:
+    """Let a network whose backbone recomputes its maps (``with_cp``) be passed several times in one step of DDP.
+
+    Reentrant checkpoints, torch's default, give a weight its gradient once a pass, which DDP takes for an error.
+    """
+    checkpoint = torch.utils.checkpoint.checkpoint
+    torch.utils.checkpoint.checkpoint = partial(checkpoint, use_reentrant=False)
+    try:
+        yield
+    finally:
+        torch.utils.checkpoint.checkpoint = checkpoint
 
 
 @contextmanager

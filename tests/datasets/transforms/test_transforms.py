@@ -106,6 +106,16 @@ def test_views_share_geometry_and_maps_and_differ_in_their_own_pipelines(image_p
     assert samples['weak'].cutmix_region.data.max() == 3
 
 
+@pytest.mark.parametrize('step', [dict(type='Pad', size=(50, 50)), dict(type='CenterCrop', crop_size=(20, 20))])
+def test_a_map_that_a_transform_left_behind_is_refused(image_path, step):
+    load = dict(type='LoadUnlabeledImage', pseudo_label=True)
+    label = image_path.replace('image', 'label')
+    cv2.imwrite(label, np.zeros((30, 40), np.uint8))
+    results = dict(img_path=image_path, seg_map_path=label, seg_fields=[], reduce_zero_label=False, label_map=None)
+    with pytest.raises(ValueError, match=r'its pseudo_label \(30, 40\): a transform changed the image alone'):
+        Compose([load, step, dict(type='MultiView', weak=[])])(results)
+
+
 def test_a_multi_view_without_views_is_refused():
     with pytest.raises(ValueError, match='at least one view'):
         MultiView()

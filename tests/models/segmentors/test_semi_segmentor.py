@@ -60,10 +60,14 @@ def test_a_layer_decay_constructor_sees_the_names_that_it_tests_for():
 def test_a_method_s_own_heads_are_optimised_and_the_teacher_is_not():
     model = build()
     model.projector = nn.Linear(3, 4)
+    model.temperature = nn.Parameter(torch.ones(()))
     names = dict(model.named_parameters())
-    assert 'projector.weight' in names
-    assert 'backbone.stem.0.weight' in names
-    assert len(names) == len(dict(model.student.named_parameters())) + 2
+    assert {'projector.weight', 'temperature', 'backbone.stem.0.weight'} <= names.keys()
+    assert len(names) == len(dict(model.student.named_parameters())) + 3
+    model._loss_idle()['loss_idle'].backward()
+    assert [name for name, p in names.items() if p.grad is not None] == [
+        'temperature', 'projector.weight', 'projector.bias'
+    ]  # fmt: skip
 
 
 def test_a_plain_checkpoint_fills_student_and_teacher(tmp_path):
