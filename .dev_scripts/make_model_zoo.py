@@ -5,6 +5,7 @@
 Run it whenever the results change. Metafiles are those of mim: a model is a config with the results of its seeds.
 """
 
+import argparse
 import itertools
 import json
 import statistics
@@ -226,6 +227,7 @@ def make() -> dict[str, str]:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     for path in ROOT.glob('configs/*/metafile.yml'):
         path.unlink()
     for path, text in make().items():
