@@ -61,19 +61,22 @@ class SemiDataset:
             _check_photometric(name, dataset)
             _keep(what, dataset, lambda path, dataset=dataset: not is_comment(path, dataset))
             self.parts[name] = dataset
-        if 'unlabeled' not in self.parts:
-            return
+        if 'unlabeled' in self.parts:
+            self._settle_images_of_both_parts()
+
+    def _settle_images_of_both_parts(self) -> None:
+        """Leave labelled images out of the unlabelled part, or see that it has some where they count there too."""
+        unlabeled = self.parts['unlabeled']
         seen = {osp.realpath(path) for path in _paths(self.parts['labeled'])}
-        if not labeled_as_unlabeled:
+        if not self.labeled_as_unlabeled:
             _keep(
-                'the unlabeled part of SemiDataset', self.parts['unlabeled'],
-                lambda path: osp.realpath(path) not in seen,
+                'the unlabeled part of SemiDataset', unlabeled, lambda path: osp.realpath(path) not in seen,
                 way_out=', or set labeled_as_unlabeled=True to take the labelled ones',
             )  # fmt: skip
-        elif seen.isdisjoint(map(osp.realpath, _paths(self.parts['unlabeled']))):
+        elif seen.isdisjoint(map(osp.realpath, _paths(unlabeled))):
             raise ValueError(
                 'SemiDataset: labeled_as_unlabeled=True, but the unlabeled part has no labelled image: name them in '
-                f'its ann_file={self.parts["unlabeled"].ann_file!r} too, or leave it empty to take the whole folder'
+                f'its ann_file={unlabeled.ann_file!r} too, or leave it empty to take the whole folder'
             )
 
     @property

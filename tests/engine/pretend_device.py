@@ -82,10 +82,9 @@ def compute(func, args: tuple, kwargs: dict):
     """Run an operation on the CPU, and say that its result lies where it would."""
     tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
     on_device = [isinstance(tensor, DeviceTensor) for tensor in tensors]
-    mixed = func.overloadpacket in MIXED
-    for tensor, is_there in zip(tensors, on_device, strict=True):
-        if any(on_device) and not mixed and not is_there and tensor.dim() > 0:
-            raise RuntimeError(f'{func}: tensors on the device and on the CPU, {[tuple(t.shape) for t in tensors]}')
+    left = [tensor for tensor in tensors if not isinstance(tensor, DeviceTensor) and tensor.dim() > 0]
+    if left and any(on_device) and func.overloadpacket not in MIXED:
+        raise RuntimeError(f'{func}: tensors on the device and on the CPU, {[tuple(t.shape) for t in tensors]}')
     if kwargs.get('device') is not None:
         to_device = torch.device(kwargs['device']).type == DEVICE.type
         kwargs = {**kwargs, 'device': torch.device('cpu')}

@@ -1,12 +1,12 @@
 """Training on a device other than the CPU, where a tensor that was left behind ends the run."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from conftest import child_environment
 from mmengine.config import Config
 from mmengine.runner import Runner
 from torch.utils import backend_registration
@@ -26,11 +26,9 @@ METHODS = dict(
 
 
 def run(*command):
-    path = os.pathsep.join([str(HERE.parents[1]), str(HERE), *sys.path])
     return subprocess.run(
-        [sys.executable, *command], capture_output=True, text=True, check=False,
-        env={**os.environ, 'PYTHONPATH': path, 'OMP_NUM_THREADS': '1'},
-    )  # fmt: skip
+        [sys.executable, *command], capture_output=True, text=True, check=False, env=child_environment(HERE)
+    )
 
 
 def weights(folder):

@@ -1,13 +1,13 @@
 """Training on two CPU processes, started as a user would."""
 
 import importlib
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from conftest import child_environment
 from mmengine.runner import Runner
 
 ROOT = Path(__file__).parents[2]
@@ -26,10 +26,9 @@ def dist_train(cfg, work_dir):
     cfg.work_dir = str(work_dir)
     config_file = work_dir.with_suffix('.py')
     cfg.dump(config_file)
-    path = os.pathsep.join([str(ROOT), str(Path(__file__).parent), *sys.path])
     done = subprocess.run(
         ['bash', ROOT / 'tools/dist_train.sh', config_file, '2'], capture_output=True, text=True, check=False,
-        env={**os.environ, 'PYTHONPATH': path, 'PYTHON': sys.executable, 'OMP_NUM_THREADS': '1'},
+        env=child_environment(Path(__file__).parent, PYTHON=sys.executable),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     assert not [path for path in work_dir.glob('rank_*.txt') if 'gloo' in path.read_text()]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import child_environment
 from mmengine.runner import Runner
 
 from mmseg_semi.compat import prepare_mmengine
@@ -126,8 +127,9 @@ def test_resuming_loads_nothing_that_was_trained_on(config, tmp_path, monkeypatc
 
 def start(config_file, work_dir):
     command = [sys.executable, ROOT / 'tools/train.py', config_file, '--work-dir', work_dir, '--resume']
-    env = {**os.environ, 'PYTHONPATH': os.pathsep.join([str(ROOT), *sys.path]), 'OMP_NUM_THREADS': '1'}
-    return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+    return subprocess.Popen(
+        command, env=child_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+    )
 
 
 def test_a_process_killed_again_and_again_always_resumes_and_ends_as_one_never_killed(config, tmp_path):

@@ -65,15 +65,16 @@ class MultiView(BaseTransform):
             )
             sample = self.pack(view)
             for key, pixels in maps.items():
-                if pixels is not None:
-                    if pixels.shape[:2] != view['img'].shape[:2]:
-                        raise ValueError(
-                            f'MultiView: the image measures {view["img"].shape[:2]}, but its {key} {pixels.shape[:2]}: '
-                            'a transform changed the image alone. In place of CenterCrop and Pad, crop with RandomCrop '
-                            "and let the data preprocessor's size pad"
-                        )
-                    data = torch.from_numpy(np.ascontiguousarray(pixels))[None]
-                    sample['data_samples'].set_data({key: PixelData(data=data)})
+                if pixels is None:
+                    continue
+                if pixels.shape[:2] != view['img'].shape[:2]:
+                    raise ValueError(
+                        f'MultiView: the image measures {view["img"].shape[:2]}, but its {key} {pixels.shape[:2]}: a '
+                        'transform changed the image alone. In place of CenterCrop and Pad, crop with RandomCrop and '
+                        "let the data preprocessor's size pad"
+                    )
+                data = torch.from_numpy(np.ascontiguousarray(pixels))[None]
+                sample['data_samples'].set_data({key: PixelData(data=data)})
             packed['inputs'][name] = sample['inputs']
             packed['data_samples'][name] = sample['data_samples']
         return packed

@@ -115,8 +115,7 @@ class SemiSegmentor(BaseSegmentor):
 
     def _loss_idle(self) -> dict[str, Tensor]:
         """Give the method's own heads, while nothing uses them, the gradient of zero that DDP waits for."""
-        of_student = set(self.student.parameters())
-        idle = [p.sum() for p in self.parameters() if p.requires_grad and p not in of_student]
+        idle = [p.sum() for _, p in self._own_parameters() if p.requires_grad]
         return dict(loss_idle=0.0 * sum(idle)) if idle else {}
 
     def _heads(self) -> list[nn.Module]:
@@ -346,10 +345,14 @@ class SemiSegmentor(BaseSegmentor):
         """Iterate over the student's parameters without a prefix, then the method's own and those of its heads."""
         if not recurse:
             return super().named_parameters(prefix, recurse, remove_duplicate)
+        of_student = self.student.named_parameters(prefix, remove_duplicate=remove_duplicate)
+        return chain(of_student, self._own_parameters(prefix, remove_duplicate))
+
+    def _own_parameters(self, prefix: str = '', remove_duplicate: bool = True) -> Iterator[tuple[str, nn.Parameter]]:
+        """Iterate over the parameters that the method adds: its own, then those of its heads."""
         heads = [(name, module) for name, module in self.named_children() if name != 'student']
         dot = prefix and f'{prefix}.'
         return chain(
-            self.student.named_parameters(prefix, remove_duplicate=remove_duplicate),
             super().named_parameters(prefix, recurse=False),
             *(module.named_parameters(f'{dot}{name}', remove_duplicate=remove_duplicate) for name, module in heads),
         )
