@@ -14,7 +14,7 @@ from statistics import median
 
 import torch
 from benchmark_losses import peak_memory
-from benchmark_step import deeplabv3plus, random_batch, synchronize
+from benchmark_step import batch_for, deeplabv3plus, synchronize
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 
@@ -56,7 +56,7 @@ def main() -> None:
         torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     init_default_scope('mmseg')
-    device, batch = torch.device(args.device), random_batch(args)
+    device, batch = torch.device(args.device), batch_for(args)
     models = {number: build(args, number) for number in args.negatives}
 
     def step(model: ContextAwareConsistency) -> None:

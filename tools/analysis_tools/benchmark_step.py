@@ -19,7 +19,7 @@ import argparse
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from itertools import repeat
 from statistics import median
@@ -117,23 +117,39 @@ def random_training(args: argparse.Namespace) -> Config:
     )
 
 
-def random_batch(args: argparse.Namespace) -> dict[str, dict[str, list]]:
+def random_batch(
+    views: Iterable[str], labeled: int, unlabeled: int, crop: int, classes: int
+) -> dict[str, dict[str, list]]:
     """Make random images, blocky labels and one box to paste, as a loader gives them."""
-    size = (args.crop, args.crop)
-    label = F.interpolate(torch.randint(args.classes, (args.labeled, 1, 11, 11)).float(), size).long()
-    inputs = dict(labeled=list(torch.randn(args.labeled, 3, *size)))
-    samples = dict(labeled=[SegDataSample(gt_sem_seg=PixelData(data=x)) for x in label])
+    size = (crop, crop)
+    label = F.interpolate(torch.randint(classes, (labeled, 1, 11, 11)).float(), size).long()
+    inputs = dict(labeled=list(torch.randn(labeled, 3, *size)))
+    samples = dict(
+        labeled=[
+            SegDataSample(
+                metainfo=dict(img_shape=size, ori_shape=size),
+                gt_sem_seg=PixelData(data=x),
+                gt_edge_map=PixelData(data=x % 2),
+            )
+            for x in label
+        ]
+    )
     valid, region = torch.zeros(2, 1, *size, dtype=torch.long)
-    region[:, args.crop // 4 : args.crop // 2, args.crop // 4 : args.crop // 2] = 1
-    overlap = (0, 0, args.crop, args.crop)
-    place = dict(img_shape=size, crop_offset=(0, 0), overlap=overlap, flip_direction=None, iou_in_range=True)
-    for view in MODELS.get(configure_model(args)['type']).view_names:
-        inputs[view] = list(torch.randn(args.unlabeled, 3, *size))
+    region[:, crop // 4 : crop // 2, crop // 4 : crop // 2] = 1
+    place = dict(img_shape=size, crop_offset=(0, 0), overlap=(0, 0, *size), flip_direction=None, iou_in_range=True)
+    for view in views:
+        inputs[view] = list(torch.randn(unlabeled, 3, *size))
         samples[view] = [
             SegDataSample(metainfo=place, valid_map=PixelData(data=valid), cutmix_region=PixelData(data=region))
-            for _ in range(args.unlabeled)
+            for _ in range(unlabeled)
         ]
     return dict(inputs=inputs, data_samples=samples)
+
+
+def batch_for(args: argparse.Namespace) -> dict[str, dict[str, list]]:
+    """Make the batch that the method of the command line asks for."""
+    views = MODELS.get(configure_model(args)['type']).view_names
+    return random_batch(views, args.labeled, args.unlabeled, args.crop, args.classes)
 
 
 def build_runner(args: argparse.Namespace, work_dir: str) -> Runner:
@@ -149,7 +165,7 @@ def build_runner(args: argparse.Namespace, work_dir: str) -> Runner:
     if args.config:
         runner = Runner.from_cfg(cfg)
     else:
-        loader = DataLoader([random_batch(args)], batch_size=None, sampler=repeat(0))
+        loader = DataLoader([batch_for(args)], batch_size=None, sampler=repeat(0))
         runner = Runner(**cfg.to_dict(), train_dataloader=loader)
     if not isinstance(runner.model, SemiSegmentor):
         raise SystemExit(f'{args.config}: {type(runner.model).__name__} has no teacher and student to look at')

@@ -21,14 +21,13 @@ from pathlib import Path
 
 import mmseg
 import torch
+from benchmark_step import random_batch
 from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
-from mmengine.structures import PixelData
 from mmseg.registry import MODELS
-from mmseg.structures import SegDataSample
 
-import mmseg_semi  # noqa: F401
+from mmseg_semi.models import SemiSegmentor
 
 CONFIGS = Path(mmseg.__file__).parent / '.mim/configs'
 METHODS = ('SemiSegmentor', 'CutMixMeanTeacher', 'FixMatch', 'UniMatch', 'ContextAwareConsistency')
@@ -148,7 +147,7 @@ def step(method: str, segmentor: dict, crop: int) -> str | None:
             options = dict(stride=max(8, crop // logits.shape[-1]))
         model = revert_sync_batchnorm(MODELS.build(dict(type=method, segmentor=segmentor, **options))).train()
         optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
-        total, _ = model.parse_losses(model.loss(*make_batch(crop, model.student.num_classes)))
+        total, _ = model.parse_losses(model.loss(*batch_for(model, crop)))
         total.backward()
         optimizer.step()
         if not total.isfinite():
@@ -158,31 +157,10 @@ def step(method: str, segmentor: dict, crop: int) -> str | None:
         return f'{type(error).__name__}: {error}'.splitlines()[0][:300]
 
 
-def make_batch(crop: int, classes: int) -> tuple[dict, dict]:
-    """Make two labelled and four unlabelled images in all views that methods ask for."""
-    size = (crop, crop)
-    label = torch.randint(classes, (2, 1, *size))
-    samples = dict(
-        labeled=[
-            SegDataSample(
-                metainfo=dict(img_shape=size, ori_shape=size, pad_shape=size),
-                gt_sem_seg=PixelData(data=x),
-                gt_edge_map=PixelData(data=x % 2),
-            )
-            for x in label
-        ]
-    )
-    inputs = dict(labeled=torch.randn(2, 3, *size))
-    valid, region = torch.zeros(2, 1, *size, dtype=torch.long)
-    region[:, crop // 4 : crop // 2, crop // 4 : crop // 2] = 1
-    place = dict(img_shape=size, crop_offset=(0, 0), overlap=(0, 0, *size), flip_direction=None, iou_in_range=True)
-    for view in ('weak', 'strong', 'strong1', 'strong2', 'crop1', 'crop2'):
-        inputs[view] = torch.randn(4, 3, *size)
-        samples[view] = [
-            SegDataSample(metainfo=place, valid_map=PixelData(data=valid), cutmix_region=PixelData(data=region))
-            for _ in range(4)
-        ]
-    return inputs, samples
+def batch_for(model: SemiSegmentor, crop: int) -> tuple[dict, dict]:
+    """Make two labelled images and four unlabelled ones in the method's views."""
+    batch = random_batch(model.view_names, 2, 4, crop, model.student.num_classes)
+    return {view: torch.stack(images) for view, images in batch['inputs'].items()}, batch['data_samples']
 
 
 def row(result: dict) -> str:
