@@ -17,6 +17,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -205,6 +206,7 @@ def call(job: Job, command: list[str], log: Path) -> int:
             _, status, usage = os.wait4(process.pid, 0)
         except BaseException:
             process.terminate()
+            process.wait()
             raise
     if status:
         raise SystemExit(f'{job.name} failed: see {log}; the same command continues it')
@@ -415,4 +417,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit('terminated; the same command goes on'))  # and ends its training
     main()

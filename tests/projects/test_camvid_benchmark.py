@@ -154,23 +154,37 @@ def test_what_a_method_takes_over_from_the_supervised_run_is_what_it_would_have_
     assert read(tmp_path, 'holdout')[0]['curve'] == read(pair, 'holdout')[1]['curve']
 
 
+def start(arguments, out):
+    """Start the benchmark in a process group of its own, and come back at its first checkpoint."""
+    process = subprocess.Popen(
+        [sys.executable, *command(*arguments, iterations=8)], cwd=ROOT, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    while not list(out.glob('runs/*/last_checkpoint')):
+        assert process.poll() is None
+        time.sleep(0.05)
+    return process
+
+
 def test_a_run_that_is_killed_goes_on_from_its_last_checkpoint(runner, camvid, tmp_path):
     arguments = (camvid, tmp_path, '--methods', 'supervised')
-    first = subprocess.Popen(
-        [sys.executable, *command(*arguments, iterations=8)], cwd=ROOT, start_new_session=True,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    while not list(tmp_path.glob('runs/*/last_checkpoint')):
-        assert first.poll() is None
-        time.sleep(0.05)
+    first = start(arguments, tmp_path)
     os.killpg(first.pid, signal.SIGKILL)
-    first.wait()
+    first.communicate()
     assert not (tmp_path / 'small.jsonl').exists()
     benchmark(runner, *arguments, iterations=8)
     (output,) = tmp_path.glob('runs/*/output.txt')
     assert 'resumed epoch: 0, iter: ' in output.read_text()
     (result,) = read(tmp_path, 'small')
     assert [point['iter'] for point in result['curve']][-2:] == [6, 8]
+
+
+def test_a_training_does_not_outlive_the_benchmark_that_started_it(camvid, tmp_path):
+    process = start((camvid, tmp_path, '--methods', 'supervised'), tmp_path)
+    process.terminate()
+    assert 'the same command goes on' in process.communicate()[1]
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
 
 
 def test_two_processes_share_the_batch_of_one(runner, camvid, tmp_path, monkeypatch):
