@@ -14,11 +14,7 @@ from .utils import check_share, check_tensor, full_precision
 
 @full_precision
 def pseudo_label_cross_entropy(
-    student_logits: Tensor,
-    label: Tensor,
-    confident: Tensor,
-    valid: Tensor | None = None,
-    class_weight: Tensor | None = None,
+    student_logits: Tensor, label: Tensor, confident: Tensor, valid: Tensor | None = None
 ) -> Tensor:
     r"""Cross entropy of the student with pseudo labels, summed where they are confident, averaged over all that count.
 
@@ -32,8 +28,6 @@ def pseudo_label_cross_entropy(
         label (Tensor): (B, H, W) integer, in [0, C).
         confident (Tensor): (B, H, W) bool, the pixels A.
         valid (Tensor, optional): (B, H, W) bool, the pixels V. Defaults to all of them.
-        class_weight (Tensor, optional): (C,), at least 0, factors on the pixels of each pseudo label. Their sum over V
-            then takes the place of ``|V|``. Defaults to 1 for each class.
 
     Returns:
         Tensor: A scalar, at least 0; 0 where no pixel is confident.
@@ -54,15 +48,8 @@ def pseudo_label_cross_entropy(
         valid = torch.ones_like(confident)
     check_tensor('valid', valid, 'bool', pixels)
 
-    label = label.long()
-    if class_weight is None:
-        count = valid.sum().clamp(min=1)
-    else:
-        check_tensor('class_weight', class_weight, 'floating', (student_logits.shape[1],))
-        class_weight = class_weight.to(student_logits)
-        count = class_weight[label].where(valid, 0).sum().clamp(min=torch.finfo(class_weight.dtype).tiny)
-    label = label.where(confident & valid, -100)
-    return F.cross_entropy(student_logits, label, class_weight, ignore_index=-100, reduction='sum') / count
+    label = label.long().where(confident & valid, -100)
+    return F.cross_entropy(student_logits, label, ignore_index=-100, reduction='sum') / valid.sum().clamp(min=1)
 
 
 @MODELS.register_module()
@@ -71,29 +58,18 @@ class PseudoLabelCrossEntropyLoss(nn.Module):
 
     Args:
         threshold (float): Confidence from which a pseudo label counts, in [0, 1]. Defaults to 0.95.
-        class_weight (list[float], optional): Factor on the pixels of each class, by their pseudo label, as that of a
-            head's ``loss_decode``: where labels are weighed and pseudo labels are not, these teach frequent classes at
-            the expense of rare ones. Defaults to 1 for each class.
         loss_weight (float): Factor on the loss. Defaults to 1.0.
         loss_name (str): Name of the loss in the log. It enters the total if it contains ``loss``. Defaults to
             ``'loss_pseudo_label'``.
 
     Raises:
-        ValueError: If ``threshold`` is out of range; in the first step, if there is not one weight for each class.
+        ValueError: If ``threshold`` is out of range.
     """
 
-    def __init__(
-        self,
-        threshold: float = 0.95,
-        class_weight: list[float] | None = None,
-        loss_weight: float = 1.0,
-        loss_name: str = 'loss_pseudo_label',
-    ) -> None:
+    def __init__(self, threshold: float = 0.95, loss_weight: float = 1.0, loss_name: str = 'loss_pseudo_label') -> None:
         super().__init__()
         check_share('threshold', threshold)
         self.threshold = threshold
-        weight = None if class_weight is None else torch.tensor(class_weight, dtype=torch.float32)
-        self.register_buffer('class_weight', weight, persistent=False)
         self.loss_weight = loss_weight
         self.loss_name = loss_name
 
@@ -108,6 +84,4 @@ class PseudoLabelCrossEntropyLoss(nn.Module):
             Tensor: A scalar.
         """
         confident = target.confident(self.threshold)
-        return self.loss_weight * pseudo_label_cross_entropy(
-            student.logits, target.label, confident, target.valid, self.class_weight
-        )
+        return self.loss_weight * pseudo_label_cross_entropy(student.logits, target.label, confident, target.valid)

@@ -24,26 +24,12 @@ def test_value_and_gradient_are_those_of_the_plain_sum():
     torch.testing.assert_close(*torch.autograd.grad(loss, student), *torch.autograd.grad(expected, student))
 
 
-def test_class_weights_make_it_a_weighted_mean_over_the_valid_pixels():
-    student, teacher, valid = inputs()
-    confidence, label = teacher.softmax(dim=1).max(dim=1)
-    confident, weight = confidence > 0.8, torch.tensor([0.5, 1.0, 2.0, 0.0, 4.0], dtype=torch.float64)
-    loss = pseudo_label_cross_entropy(student, label, confident, valid, weight)
-    expected = 0
-    for b, y, x in (confident & valid).nonzero():
-        expected = expected - weight[label[b, y, x]] * student[b, :, y, x].softmax(0)[label[b, y, x]].log()
-    expected = expected / sum(weight[label[b, y, x]] for b, y, x in valid.nonzero())
-    torch.testing.assert_close(loss, expected)
-    torch.testing.assert_close(*torch.autograd.grad(loss, student), *torch.autograd.grad(expected, student))
-
-
-@pytest.mark.parametrize('weight', [None, torch.ones(5)])
 @pytest.mark.parametrize('nothing', ['confident', 'valid'])
-def test_no_pixel_gives_zero_with_a_graph(nothing, weight):
+def test_no_pixel_gives_zero_with_a_graph(nothing):
     student, teacher, valid = inputs()
     masks = dict(confident=torch.ones_like(valid), valid=valid)
     masks[nothing] = torch.zeros_like(valid)
-    loss = pseudo_label_cross_entropy(student, teacher.argmax(dim=1), **masks, class_weight=weight)
+    loss = pseudo_label_cross_entropy(student, teacher.argmax(dim=1), **masks)
     assert loss == 0
     assert not torch.autograd.grad(loss, student)[0].any()
 
@@ -66,21 +52,9 @@ def test_the_module_counts_from_its_threshold_on():
     torch.testing.assert_close(loss, 3 * pseudo_label_cross_entropy(student, label, confidence >= threshold, valid))
 
 
-def test_the_module_takes_class_weights_along_but_not_into_checkpoints():
-    student, teacher, valid = inputs(torch.float16)
-    target = Target(teacher, valid, region=torch.zeros_like(valid, dtype=torch.long))
-    module = PseudoLabelCrossEntropyLoss(0.0, class_weight=[1, 2, 3, 4, 5])
-    weight = torch.arange(1.0, 6.0)
-    expected = pseudo_label_cross_entropy(student, teacher.argmax(dim=1), valid, valid, weight)
-    torch.testing.assert_close(module(Prediction(student), target), expected)
-    assert module.to('meta').class_weight.is_meta
-    assert not module.state_dict()
-
-
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        (dict(class_weight=torch.ones(4)), "'class_weight' must be .* shape \\(5\\)"),
         (dict(label=torch.zeros(3, 7, 6)), "'label' must be a tensor of integer type"),
         (dict(confident=torch.zeros(3, 7, 5, dtype=torch.bool)), "'confident' must be .* shape \\(3, 7, 6\\)"),
         (dict(valid=torch.zeros(3, 7, 6)), "'valid' must be a tensor of bool type"),
