@@ -124,16 +124,7 @@ def random_batch(
     size = (crop, crop)
     label = F.interpolate(torch.randint(classes, (labeled, 1, 11, 11)).float(), size).long()
     inputs = dict(labeled=list(torch.randn(labeled, 3, *size)))
-    samples = dict(
-        labeled=[
-            SegDataSample(
-                metainfo=dict(img_shape=size, ori_shape=size),
-                gt_sem_seg=PixelData(data=x),
-                gt_edge_map=PixelData(data=x % 2),
-            )
-            for x in label
-        ]
-    )
+    samples = dict(labeled=[SegDataSample(gt_sem_seg=PixelData(data=x)) for x in label])
     valid, region = torch.zeros(2, 1, *size, dtype=torch.long)
     region[:, crop // 4 : crop // 2, crop // 4 : crop // 2] = 1
     place = dict(img_shape=size, crop_offset=(0, 0), overlap=(0, 0, *size), flip_direction=None, iou_in_range=True)

@@ -25,6 +25,7 @@ from benchmark_step import random_batch
 from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
+from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 
 from mmseg_semi.models import SemiSegmentor
@@ -147,7 +148,7 @@ def step(method: str, segmentor: dict, crop: int) -> str | None:
             options = dict(stride=max(8, crop // logits.shape[-1]))
         model = revert_sync_batchnorm(MODELS.build(dict(type=method, segmentor=segmentor, **options))).train()
         optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
-        total, _ = model.parse_losses(model.loss(*batch_for(model, crop)))
+        total, _ = model.parse_losses(model.loss(*make_batch(model, crop)))
         total.backward()
         optimizer.step()
         if not total.isfinite():
@@ -157,9 +158,12 @@ def step(method: str, segmentor: dict, crop: int) -> str | None:
         return f'{type(error).__name__}: {error}'.splitlines()[0][:300]
 
 
-def batch_for(model: SemiSegmentor, crop: int) -> tuple[dict, dict]:
-    """Make two labelled images and four unlabelled ones in the method's views."""
+def make_batch(model: SemiSegmentor, crop: int) -> tuple[dict, dict]:
+    """Make two labelled images, with edges for the networks that learn them, and four unlabelled ones."""
     batch = random_batch(model.view_names, 2, 4, crop, model.student.num_classes)
+    for sample in batch['data_samples']['labeled']:
+        sample.set_metainfo(dict(img_shape=(crop, crop), ori_shape=(crop, crop), pad_shape=(crop, crop)))
+        sample.gt_edge_map = PixelData(data=sample.gt_sem_seg.data % 2)
     return {view: torch.stack(images) for view, images in batch['inputs'].items()}, batch['data_samples']
 
 
