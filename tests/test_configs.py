@@ -67,7 +67,6 @@ def test_the_name_states_method_network_batch_schedule_data_and_crop(path):
     crop = tuple(int(side) for side in name['crop'].split('x'))
     assert crops(cfg) == {crop}
     assert cfg.model.segmentor.data_preprocessor.size == crop
-    assert cfg.get('data_preprocessor', cfg.model.segmentor.data_preprocessor).get('size', crop) == crop
     splits = {part.ann_file for part in parts(cfg).values()}
     if name['split'] == 'trainval':
         assert splits - {''} == {'splits/trainval/labeled.txt'}

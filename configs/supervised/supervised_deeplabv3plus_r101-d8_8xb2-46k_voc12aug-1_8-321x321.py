@@ -5,7 +5,6 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 crop_size = _base_.crop_size
-data_preprocessor = dict(size=crop_size)
 segmentor = _base_.model
 segmentor.data_preprocessor.size = crop_size
 segmentor.pretrained = 'open-mmlab://resnet101_v1c'

@@ -6,7 +6,6 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 custom_imports = dict(imports=['mmseg_semi', 'mmpretrain.models'], allow_failed_imports=False)
-data_preprocessor = dict(size=_base_.crop_size)
 segmentor = _base_.model
 segmentor.data_preprocessor.size = _base_.crop_size
 segmentor.decode_head.num_classes = 21

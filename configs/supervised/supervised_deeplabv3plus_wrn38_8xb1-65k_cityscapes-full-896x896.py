@@ -7,7 +7,6 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 crop_size = (896, 896)
-data_preprocessor = dict(size=crop_size)
 segmentor = _base_.model
 segmentor.data_preprocessor.size = crop_size
 segmentor.decode_head.loss_decode = dict(type='BoundaryRelaxedCrossEntropyLoss', window_size=3)

@@ -5,7 +5,6 @@ _base_ = [
     '../_base_/schedules/schedule_80e.py',
     '../_base_/default_runtime.py',
 ]
-data_preprocessor = dict(size=_base_.crop_size)
 segmentor = _base_.model
 segmentor.data_preprocessor.size = _base_.crop_size
 segmentor.test_cfg = dict(mode='slide', crop_size=_base_.crop_size, stride=(480, 480))

@@ -4,7 +4,6 @@ _base_ = [
     '../_base_/schedules/schedule_175e.py',
     '../_base_/default_runtime.py',
 ]
-data_preprocessor = dict(size=_base_.crop_size)
 segmentor = _base_.model
 segmentor.data_preprocessor.size = _base_.crop_size
 segmentor.decode_head.num_classes = 21

@@ -45,9 +45,11 @@ def load_segmentor(cfg: Config, checkpoint: str, predict_on: str | None = None) 
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise ValueError(f'the checkpoint {checkpoint} cannot be read: {error}') from error
     init_default_scope(cfg.get('default_scope', 'mmseg'))
-    inner = cfg.model.get('segmentor', cfg.model)
-    overrides = {key: cfg.model[key] for key in ('data_preprocessor', 'test_cfg') if cfg.model.get(key) is not None}
-    segmentor = revert_sync_batchnorm(MODELS.build({**inner, **overrides})).eval()
+    inner = {**cfg.model.get('segmentor', cfg.model)}
+    inner['test_cfg'] = cfg.model.get('test_cfg') or inner.get('test_cfg')
+    places = (inner, cfg.model, cfg)  # as the runner and SemiSegmentor look for it
+    inner['data_preprocessor'] = next((at['data_preprocessor'] for at in places if at.get('data_preprocessor')), None)
+    segmentor = revert_sync_batchnorm(MODELS.build(inner)).eval()
     weights = branch_weights(content, predict_on or cfg.model.get('predict_on', 'teacher'))
     if predict_on and not weights:
         raise ValueError(f'the checkpoint {checkpoint} has no {predict_on}: leave predict_on out')

@@ -38,7 +38,8 @@ class SemiSegmentor(BaseSegmentor):
         unsup_rampup (int): Iterations over which its weight then grows to one, as exp(-5 (1 - t)^2).
         channels_last (bool): Whether weights, and so features, lie in memory with channels last, which convolutions on
             GPUs are faster with, above all in mixed precision. What is computed stays the same.
-        data_preprocessor (dict, optional): Defaults to the segmentor's own.
+        data_preprocessor (dict, optional): For a segmentor without one. mmengine's runner hands over the variable of
+            that name of a config, which mmseg's own models have, and which yields to a model's own there too.
         pretrained, train_cfg, test_cfg, init_cfg: Handed to the segmentor if set, where mmseg's tools expect them.
 
     Raises:
@@ -73,7 +74,7 @@ class SemiSegmentor(BaseSegmentor):
         segmentor = ConfigDict(copy.deepcopy(segmentor))
         overrides = dict(pretrained=pretrained, train_cfg=train_cfg, test_cfg=test_cfg, init_cfg=init_cfg)
         segmentor.update({key: value for key, value in overrides.items() if value is not None})
-        base = data_preprocessor or segmentor.get('data_preprocessor') or dict(type='SegDataPreProcessor')
+        base = segmentor.get('data_preprocessor') or data_preprocessor or dict(type='SegDataPreProcessor')
         super().__init__(data_preprocessor=dict(type='SemiDataPreprocessor', base=base))
         self.student = MODELS.build(segmentor)
         if channels_last:

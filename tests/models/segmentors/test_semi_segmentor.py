@@ -7,11 +7,11 @@ from mmengine.logging import MessageHub
 from mmengine.model import revert_sync_batchnorm
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
-from mmengine.runner import load_checkpoint
+from mmengine.runner import Runner, load_checkpoint
 from mmseg.registry import MODELS
 from torch import nn
 
-from mmseg_semi.models import View
+from mmseg_semi.models import View, load_segmentor
 
 
 @pytest.fixture(autouse=True)
@@ -157,6 +157,19 @@ def test_sliding_windows_of_the_config_are_the_predictor_s():
     assert torch.equal(logits, model.teacher.predict(image)[0].seg_logits.data)
     model.teacher.test_cfg.mode = 'whole'
     assert not torch.equal(logits, model.predict(image)[0].seg_logits.data)
+
+
+@pytest.mark.parametrize(('own', 'mean'), [(True, 127.0), (False, 3.0)])
+def test_a_config_s_data_preprocessor_yields_to_the_segmentor_s_own_as_in_mmseg(tiny_config, tmp_path, own, mean):
+    cfg = tiny_config('SemiSegmentor')
+    cfg.data_preprocessor = dict(cfg.model.segmentor.data_preprocessor, mean=[3.0] * 3)
+    if not own:
+        cfg.model.segmentor.pop('data_preprocessor')
+    model = Runner.from_cfg(cfg).model
+    assert model.data_preprocessor.base.mean.flatten().tolist() == [mean] * 3
+    torch.save(model.state_dict(), tmp_path / 'semi.pth')
+    deployed = load_segmentor(cfg, str(tmp_path / 'semi.pth'))
+    assert deployed.data_preprocessor.mean.flatten().tolist() == [mean] * 3
 
 
 def test_a_copy_of_the_model_shares_no_tensor_with_it():
