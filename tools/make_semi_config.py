@@ -1,7 +1,7 @@
 """Make a supervised mmseg config semi-supervised.
 
 Writes a short config that inherits yours, wraps its model in a method, and trains on a labelled list and on unlabelled
-images; it is built, and a sample of each part is loaded, before it is kept, so that what does not fit is said at once.
+images; it is built, and samples of each part are tried, before it is kept, so that what does not fit is said at once.
 ``--method supervised`` writes what to compare with: the same training on the labelled list alone.
 
 Examples:
@@ -19,6 +19,7 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS, MODELS
 
 from mmseg_semi.datasets.splits import IMAGE_SUFFIXES
+from mmseg_semi.engine.hooks import DatasetCheckHook
 from mmseg_semi.utils.files import replace_file
 from mmseg_semi.utils.imports import imports_with_ours
 
@@ -128,7 +129,8 @@ def unlabeled_part(config: str, dataset: dict, paired: bool, labeled: str, unlab
     Raises:
         SystemExit: If they are not cropped.
     """
-    geometry = [dict(step) for step in dataset.pipeline if step.type in GEOMETRY]
+    # Crops with cat_max_ratio look at classes, of which unlabelled images have none.
+    geometry = [{k: v for k, v in s.items() if k != 'cat_max_ratio'} for s in dataset.pipeline if s.type in GEOMETRY]
     crops = [step['crop_size'] for step in geometry if step['type'] == 'RandomCrop']
     if not crops:
         raise SystemExit(f'the training pipeline of {config} has no RandomCrop: add one, so that images can be stacked')
@@ -174,7 +176,7 @@ def arguments(options: dict) -> str:
 
 
 def check(path: Path, name: Path) -> None:
-    """Build the model, without weights, and the datasets, and load a sample of each part.
+    """Build the model, without weights, and the datasets, and see whether samples of each part fit it.
 
     Args:
         path (Path): Where the config lies.
@@ -186,11 +188,11 @@ def check(path: Path, name: Path) -> None:
     cfg = Config.fromfile(path)
     init_default_scope(cfg.get('default_scope', 'mmseg'))
     cfg.model.segmentor.pretrained = None
+    cfg.model.setdefault('data_preprocessor', cfg.get('data_preprocessor'))  # as the runner does
     try:
         model = MODELS.build(cfg.model)
         dataset = DATASETS.build(cfg.train_dataloader.dataset)
-        for part in dataset.parts:
-            dataset[dataset.offset(part)]
+        DatasetCheckHook().check_samples(dataset, model)
     except Exception as error:
         raise SystemExit(f'{name} is not written, since what it says does not build: {error}') from error
     sizes, batch = (

@@ -148,16 +148,24 @@ def test_a_crop_larger_than_what_images_are_padded_to_is_refused(config):
     refuses(cfg, r'makes labeled images of \(32, 32\), but the data preprocessor pads to size=\(16, 16\)')
 
 
-def test_a_data_preprocessor_without_a_size_is_refused(config):
+@pytest.mark.parametrize('divisor', [None, 32])
+def test_a_data_preprocessor_without_a_size_is_refused(config, divisor):
     cfg, _ = config
-    cfg.model.segmentor.data_preprocessor.size = None
+    cfg.model.segmentor.data_preprocessor.update(size=None, size_divisor=divisor)
     refuses(cfg, "the data preprocessor has no size .*: set the segmentor's data_preprocessor.size to the crop_size")
 
 
-def test_one_that_pads_to_a_multiple_is_not(config):
-    cfg, _ = config
+def test_labels_alone_may_be_padded_to_a_multiple(tiny_config):
+    cfg = tiny_config('SemiSegmentor', max_iters=1)
     cfg.model.segmentor.data_preprocessor.update(size=None, size_divisor=32)
+    cfg.custom_hooks = [dict(type='DatasetCheckHook'), *cfg.custom_hooks]
     Runner.from_cfg(cfg).train()
+
+
+def test_a_view_that_turns_its_image_is_refused_even_where_it_seldom_does(config):
+    cfg, _ = config
+    cfg.train_dataloader.dataset.unlabeled.pipeline[-1].strong.append(dict(type='RandomRotate', prob=0.5, degree=30))
+    refuses(cfg, "the pipeline of the view 'strong' moves pixels, .*: put geometry before MultiView")
 
 
 def test_views_that_a_method_does_not_find_are_refused(config):
@@ -206,4 +214,5 @@ def test_crops_that_features_cannot_follow_are_refused_before_labels_are_trained
     crop.update(changed)
     if crop.stride is None:
         crop.pop('stride')
+        cfg.train_dataloader.dataset.unlabeled.pipeline[-1].update(crop1=[], crop2=[])
     refuses(cfg, message)

@@ -39,12 +39,13 @@ def supervised(tiny_config, tmp_path):
 @pytest.mark.parametrize('method', ['structured_consistency', 'cutmix', 'unimatch', 'context_aware_consistency'])
 def test_what_it_writes_trains(run_tool, supervised, tmp_path, method):
     path, root = supervised
+    cfg = Config.fromfile(path)
+    (crop,) = (step for step in cfg.train_dataloader.dataset.pipeline if step.type == 'RandomCrop')
+    crop.cat_max_ratio = 0.75
     if method == 'context_aware_consistency':  # a crop's size may be one number
-        cfg = Config.fromfile(path)
-        (crop,) = (step for step in cfg.train_dataloader.dataset.pipeline if step.type == 'RandomCrop')
         assert crop.crop_size[0] == crop.crop_size[1]
         crop.crop_size = crop.crop_size[0]
-        cfg.dump(path)
+    cfg.dump(path)
     out = tmp_path / 'semi.py'
     lists = [f'{root}/splits/{name}.txt' for name in ('labeled', 'unlabeled')]
     done = run_tool(
@@ -53,6 +54,8 @@ def test_what_it_writes_trains(run_tool, supervised, tmp_path, method):
     assert done.returncode == 0, done.stderr
     crops = 2 if method == 'context_aware_consistency' else 4
     assert f"{{'labeled': 4, 'unlabeled': 6}} images, {{'labeled': 2, 'unlabeled': {crops}}} a batch" in done.stdout
+    # Where no class is known, no crop has several.
+    assert not any('cat_max_ratio' in step for step in Config.fromfile(out).train_dataloader.dataset.unlabeled.pipeline)
     assert trained(out, path).model.mixes_pairs == (method != 'context_aware_consistency')
 
 
@@ -146,6 +149,7 @@ def test_a_config_that_mmseg_ships_is_read_with_the_suffix_that_its_dataset_know
     (dict(train_cfg=dict(type='EpochBasedTrainLoop', max_epochs=2, _delete_=True)), 'counts epochs'),
     (dict(train_dataloader=dict(dataset=dict(pipeline=[dict(type='LoadImageFromFile')]))), 'has no RandomCrop'),
     (dict(model=dict(decode_head=dict(type='Unknown'))), 'does not build'),
+    (dict(model=dict(data_preprocessor=dict(size=None))), 'the data preprocessor has no size'),
 ])  # fmt: skip
 def test_a_config_that_cannot_be_wrapped_is_refused_in_a_sentence(run_tool, supervised, tmp_path, change, message):
     path, root = supervised

@@ -10,6 +10,7 @@ from mmseg.registry import HOOKS
 
 from mmseg_semi.datasets import PseudoLabeledDataset, SemiDataset, SemiSampler, semi_collate
 from mmseg_semi.datasets.checks import check_disjoint, check_labeled, check_unlabeled, reads_annotations
+from mmseg_semi.datasets.samplers import SampleIndex
 
 
 @HOOKS.register_module()
@@ -54,7 +55,7 @@ class DatasetCheckHook(Hook):
             check_labeled(val, 'val_dataloader')
             for part in annotated:
                 check_disjoint(part, val)
-        self._check_samples(dataset, model)
+        self.check_samples(dataset, model)
         runner.logger.info(f'Checked {len(dataset)} training images in {time.time() - start:.1f} s')
 
     def _check_stream(self, runner, model) -> None:
@@ -99,17 +100,22 @@ class DatasetCheckHook(Hook):
                     f'classes: set num_classes={len(classes)} in every head of the segmentor'
                 )
 
-    def _check_samples(self, dataset: SemiDataset, model) -> None:
-        """Draw one sample of each part and see whether the model can use it."""
+    def check_samples(self, dataset: SemiDataset, model) -> None:
+        """Draw samples of each part and see whether the model can use them.
+
+        Raises:
+            ValueError, RuntimeError: If it cannot, or a pipeline does not make any.
+        """
         base = model.data_preprocessor.base
         size = getattr(base, 'size', ())
-        if size is None and getattr(base, 'size_divisor', None) is None:
+        if size is None and (model.view_names or getattr(base, 'size_divisor', None) is None):
             raise ValueError(
-                "the data preprocessor has no size that all images of a batch are padded to: set the segmentor's "
-                'data_preprocessor.size to the crop_size'
+                'the data preprocessor has no size that all images of a batch are padded to, be they labelled or not: '
+                "set the segmentor's data_preprocessor.size to the crop_size, and no size_divisor"
             )
         for name in dataset.parts:
-            sample = dataset[dataset.offset(name)]
+            first = dataset.offset(name)
+            sample = dataset[first]
             for view, image in sample['inputs'].items():
                 shape = tuple(image.shape[-2:])
                 if size and (shape[0] > size[0] or shape[1] > size[1]):
@@ -120,3 +126,5 @@ class DatasetCheckHook(Hook):
             if name == 'unlabeled':
                 batch = model.data_preprocessor(semi_collate([sample]), training=True)
                 model.check_views(model.unlabeled_views(**batch))
+            for seed in range(8):  # for what transforms do with a probability
+                dataset[SampleIndex(first, seed)]

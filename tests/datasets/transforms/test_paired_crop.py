@@ -160,6 +160,21 @@ def test_each_view_starts_from_its_crop_and_its_own_flip_moves_its_map():
     assert one.iou_in_range
 
 
+FLIP = dict(type='RandomFlip', prob=1.0)
+
+
+@pytest.mark.parametrize('steps', [
+    [FLIP, dict(FLIP, direction='vertical')], [FLIP, dict(FLIP, prob=0.0)],
+    [dict(type='RandomRotate', prob=1.0, degree=(90.0, 90.0))], [dict(type='RandomCrop', crop_size=(24, 24))],
+])  # fmt: skip
+def test_what_moves_the_pixels_of_a_crop_otherwise_than_by_one_flip_is_refused(steps):
+    init_default_scope('mmseg')
+    results = dict(img=coded(50, 40), gt_seg_map=np.zeros((50, 40), np.uint8), img_shape=(50, 40), flip=False)
+    results = PairedRandomCrop(32).transform({**results, 'seg_fields': ['gt_seg_map']})
+    with pytest.raises(ValueError, match=r"the view 'crop2' moves pixels, .* may have one RandomFlip"):
+        MultiView(crop1=[FLIP], crop2=steps).transform(results)
+
+
 def test_as_many_views_as_crops_are_asked_for():
     results = dict(img=coded(50, 40), gt_seg_map=np.zeros((50, 40), np.uint8))
     results = PairedRandomCrop(32).transform(results)

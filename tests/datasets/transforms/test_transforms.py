@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import torch
 from mmcv.transforms import Compose
+from mmengine.registry import init_default_scope
 
 from mmseg_semi.datasets import MultiView, RandomCutMixRegion
 
@@ -58,6 +59,11 @@ def test_arguments_out_of_range_are_named(options):
         RandomCutMixRegion(**options)
 
 
+@pytest.fixture(autouse=True)
+def _scope():
+    init_default_scope('mmseg')
+
+
 @pytest.fixture
 def image_path(tmp_path):
     path = str(tmp_path / 'image.png')
@@ -77,9 +83,6 @@ def run(path, *steps):
     ],
 )
 def test_pixels_that_a_transform_fills_are_marked(image_path, step):
-    from mmseg.utils import register_all_modules
-
-    register_all_modules()
     results = run(image_path, step)
     filled = (results['img'] == 0).all(axis=-1)
     assert filled.any()
@@ -114,6 +117,15 @@ def test_a_map_that_a_transform_left_behind_is_refused(image_path, step):
     results = dict(img_path=image_path, seg_map_path=label, seg_fields=[], reduce_zero_label=False, label_map=None)
     with pytest.raises(ValueError, match=r'its pseudo_label \(30, 40\): a transform changed the image alone'):
         Compose([load, step, dict(type='MultiView', weak=[])])(results)
+
+
+@pytest.mark.parametrize('step', [
+    dict(type='RandomFlip', prob=1.0), dict(type='RandomRotate', prob=1.0, degree=(30, 30)),
+    dict(type='Resize', scale=(60, 60)), dict(type='RandomCrop', crop_size=(20, 20)),
+])  # fmt: skip
+def test_a_view_that_moves_pixels_alone_is_refused(image_path, step):
+    with pytest.raises(ValueError, match="the view 'strong' moves pixels, which nothing else follows: put geometry be"):
+        run(image_path, dict(type='RandomFlip', prob=1.0), dict(type='MultiView', weak=[], strong=[step]))
 
 
 def test_a_multi_view_without_views_is_refused():
