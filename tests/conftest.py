@@ -10,9 +10,15 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
+import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.hooks import Hook
+from mmengine.model import BaseModule
 from mmengine.registry import HOOKS, init_default_scope
+from mmseg.models.decode_heads import Mask2FormerHead
+from mmseg.registry import MODELS
+from torch import Tensor, nn
 
 from mmseg_semi.datasets.textured_scenes import CLASSES, generate_textured_scenes
 
@@ -82,6 +88,35 @@ def binary() -> dict:
     )
     segmentor.pop('auxiliary_head')
     return segmentor
+
+
+@MODELS.register_module()
+class TinyMaskHead(Mask2FormerHead):
+    """mmseg's head, but for the queries and masks, which are mmdet's."""
+
+    def __init__(self, in_channels: int, num_classes: int) -> None:
+        BaseModule.__init__(self)
+        self.num_classes = self.out_channels = num_classes
+        self.align_corners = False
+        self.masks = nn.Conv2d(in_channels, num_classes, 1)
+        self.classes = nn.Parameter(10 * torch.eye(num_classes, num_classes + 1))
+
+    def forward(self, x: list[Tensor], batch_data_samples: list) -> tuple[list[Tensor], list[Tensor]]:
+        masks = 100 * self.masks(x[-1])
+        return [self.classes.expand(len(masks), -1, -1)], [masks]
+
+    def loss(self, inputs: list[Tensor], batch_data_samples: list, train_cfg: dict) -> dict[str, Tensor]:
+        truth = torch.cat([sample.gt_sem_seg.data for sample in batch_data_samples])
+        (masks,) = self(inputs, batch_data_samples)[1]
+        logits = F.interpolate(masks, truth.shape[1:], mode='bilinear')
+        return dict(loss_mask=[F.cross_entropy(logits, truth, ignore_index=255)])
+
+
+def mask_classification() -> dict:
+    """A segmentor that gives scores rather than logits, and a list of losses."""
+    segmentor = tiny_segmentor()
+    segmentor.pop('auxiliary_head')
+    return dict(segmentor, decode_head=dict(type='TinyMaskHead', in_channels=64, num_classes=8))
 
 
 def pidnet() -> dict:

@@ -1,11 +1,13 @@
 from itertools import chain, repeat
 
-from mmengine.model import is_model_wrapper
 from mmengine.runner import IterBasedTrainLoop, Runner, ValLoop
 from mmseg.registry import LOOPS
 from torch.utils.data import DataLoader
 
 from mmseg_semi.datasets.semi_dataset import load_dataset
+from mmseg_semi.utils.wrapper import unwrapped
+
+from .hooks import MeanTeacherHook
 
 
 @LOOPS.register_module()
@@ -14,6 +16,9 @@ class SemiIterBasedTrainLoop(IterBasedTrainLoop):
 
     Some versions of mmengine ask the sampler to skip; for the others, which load and drop, it is done here. A seed that
     was drawn at random, and comes back with the checkpoint, is the sampler's again.
+
+    Raises:
+        ValueError: If the model has a teacher that no hook would update.
     """
 
     def __init__(self, runner: Runner, *args, **kwargs) -> None:
@@ -22,6 +27,12 @@ class SemiIterBasedTrainLoop(IterBasedTrainLoop):
 
     def run(self):
         """Train."""
+        model = unwrapped(self.runner.model)
+        if hasattr(model, 'teacher') and not any(isinstance(hook, MeanTeacherHook) for hook in self.runner.hooks):
+            raise ValueError(
+                f'the teacher of {type(model).__name__} would stay as it is: '
+                'set default_hooks.mean_teacher=dict(type="MeanTeacherHook")'
+            )
         if self._iter > 0:
             sampler = self.dataloader.sampler
             if getattr(sampler, 'seed', None) == self._seed:
@@ -54,7 +65,7 @@ class TeacherStudentValLoop(ValLoop):
         self.runner.call_hook('before_val')
         self.runner.call_hook('before_val_epoch')
         self.runner.model.eval()
-        model = self.runner.model.module if is_model_wrapper(self.runner.model) else self.runner.model
+        model = unwrapped(self.runner.model)
         predict_on, metrics = model.predict_on, {}
         try:
             # Pictures and files of the one that predicts come last, and stay.

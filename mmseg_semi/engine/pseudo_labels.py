@@ -17,6 +17,7 @@ from mmseg.registry import DATASETS
 from mmseg_semi.datasets import PseudoLabeledDataset, UnlabeledDataset
 from mmseg_semi.datasets.checks import check_unlabeled, data_infos
 from mmseg_semi.datasets.conversion import IGNORED, convert, save_image, write_names
+from mmseg_semi.models.prediction import score_logits
 from mmseg_semi.utils.files import write_json
 from mmseg_semi.visualization import colorize, heat, panel
 
@@ -73,7 +74,7 @@ def segment(model: BaseSegmentor, threshold: float) -> Predict:
 
     def predict(path: str) -> tuple[np.ndarray, np.ndarray]:
         result = inference_model(model, path)
-        logits = result.seg_logits.data.float()
+        logits = score_logits(model.decode_head, result.seg_logits.data.float())
         # Of a single channel, mmseg gives the probability.
         prob = logits.softmax(dim=0) if len(logits) > 1 else torch.cat([1 - logits, logits])
         label = result.pred_sem_seg.data[0]  # of a single channel, above the head's threshold

@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from torch import Tensor
+from mmseg.models.decode_heads import Mask2FormerHead, MaskFormerHead, SideAdapterCLIPHead
+from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
+
+_MASK_HEADS = (MaskFormerHead, Mask2FormerHead, SideAdapterCLIPHead)
 
 
 def with_two_channels(logits: Tensor) -> Tensor:
@@ -23,6 +26,21 @@ def with_two_channels(logits: Tensor) -> Tensor:
         Tensor: (B, C, H, W) as it is, or (B, 2, H, W).
     """
     return logits if logits.shape[1] > 1 else torch.cat([torch.zeros_like(logits), logits], dim=1)
+
+
+def score_logits(head: nn.Module, output: Tensor) -> Tensor:
+    """Give logits for the scores of mask classification, MaskFormer's, Mask2Former's and SAN's, and others as they are.
+
+    A score is a sum of probabilities over queries; its logarithm is the logit of its share in the sum over classes.
+
+    Args:
+        head (nn.Module): Decode head that the output is of.
+        output (Tensor): What it gives at test time.
+
+    Returns:
+        Tensor: Of the same shape.
+    """
+    return output.clamp(min=1e-6).log() if isinstance(head, _MASK_HEADS) else output
 
 
 @dataclass(frozen=True)
@@ -84,25 +102,24 @@ class Target(Prediction):
         """Tell which valid pixels are at least so sure, (B, H, W) bool."""
         return self.valid & (self.confidence >= threshold)
 
-    def statistics(self, threshold: float, true_label: Tensor) -> dict[str, Tensor]:
+    def statistics(self, threshold: float, true_label: Tensor | None) -> dict[str, Tensor]:
         """Tell what the pseudo labels are worth, for the log.
 
         Args:
             threshold (float): Confidence from which a pixel counts.
-            true_label (Tensor): (B, H, W) int64, 255 where it is not known.
+            true_label (Tensor, optional): (B, H, W) int64, 255 where it is not known.
 
         Returns:
             dict[str, Tensor]: ``mask_ratio``, the share of valid pixels that count, their mean ``confidence``, and,
-            where some true label is known, ``pseudo_label_accuracy`` of the pixels that count.
+            with true labels, ``pseudo_label_accuracy`` of the pixels that count.
         """
         confident, valid = self.confident(threshold), self.valid.sum().clamp(min=1)
         statistics = dict(
             mask_ratio=confident.sum() / valid,
             confidence=torch.where(self.valid, self.confidence, 0).sum() / valid,
         )
-        known = true_label != 255
-        if known.any():
-            judged = confident & known
+        if true_label is not None:
+            judged = confident & (true_label != 255)
             right = (self.label == true_label) & judged
             statistics['pseudo_label_accuracy'] = right.sum() / judged.sum().clamp(min=1)
         return statistics

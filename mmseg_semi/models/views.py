@@ -14,15 +14,15 @@ class View:
         image (Tensor): (B, 3, H, W).
         valid (Tensor): (B, H, W) bool, False on padding and filled corners.
         region (Tensor): (B, H, W) int64, where a partner image is to be pasted: n for the n-th box, 0 elsewhere.
-        true_label (Tensor): (B, H, W) int64, for the log alone; 255 where it is not known, as it is everywhere unless
-            the pipeline was asked for it.
+        true_label (Tensor, optional): (B, H, W) int64, for the log alone; 255 where it is not known. None unless the
+            pipeline was asked for it.
         data_samples (list[SegDataSample]): One an image.
     """
 
     image: Tensor
     valid: Tensor
     region: Tensor
-    true_label: Tensor
+    true_label: Tensor | None
     data_samples: list[SegDataSample]
 
     @classmethod
@@ -41,7 +41,7 @@ class View:
             image,
             valid=valid,
             region=stack('cutmix_region'),
-            true_label=stack('true_label', default=255),
+            true_label=stack('true_label', 255) if any('true_label' in sample for sample in data_samples) else None,
             data_samples=data_samples,
         )
 

@@ -182,6 +182,20 @@ def test_a_pipeline_that_does_not_say_what_to_mix_is_refused(config):
     refuses(cfg, r"CutMixMeanTeacher mixes the views \['strong'\], but .* put a RandomCutMixRegion into them")
 
 
+def test_a_method_on_a_plain_dataset_is_refused(config):
+    cfg, _ = config
+    loader = cfg.train_dataloader
+    loader.dataset, loader.sampler = loader.dataset.labeled, dict(type='InfiniteSampler')
+    loader.pop('collate_fn')
+    refuses(cfg, 'CutMixMeanTeacher trains on a SemiDataset, but train_dataloader.dataset is a TexturedScenesDataset')
+
+
+def test_samples_that_nobody_gathers_view_by_view_are_refused(config):
+    cfg, _ = config
+    cfg.train_dataloader.pop('collate_fn')
+    refuses(cfg, 'set train_dataloader.collate_fn=dict')
+
+
 def test_epochs_of_an_endless_stream_are_refused(config):
     cfg, _ = config
     cfg.train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=1)

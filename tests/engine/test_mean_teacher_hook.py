@@ -80,6 +80,13 @@ def test_a_model_without_a_teacher_is_refused():
         MeanTeacherHook().before_train(SimpleNamespace(model=nn.Linear(2, 3)))
 
 
+def test_a_training_whose_teacher_nobody_updates_is_refused(tiny_config):
+    cfg = tiny_config()
+    cfg.custom_hooks = []
+    with pytest.raises(ValueError, match='the teacher of CutMixMeanTeacher would stay as it is'):
+        Runner.from_cfg(cfg).train()
+
+
 def test_in_training_the_teacher_follows_every_optimizer_step_and_validation_reports_both(tiny_config):
     cfg = tiny_config(max_iters=2)
     cfg.custom_hooks = [dict(type='MeanTeacherHook', momentum=1.0)]

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import CLASSES, DyingHook, binary
+from conftest import CLASSES, DyingHook, binary, mask_classification
 from mmengine.config import Config
 from mmengine.runner import CheckpointLoader
 from mmseg.apis import inference_model, init_model
@@ -134,6 +134,17 @@ def test_one_channel_is_a_probability_of_which_both_ends_are_confident(tiny_data
     prob = inference_model(model, image).seg_logits.data[0].numpy()
     assert set(np.unique(label)) == {0, 1}
     assert np.allclose(confidence, np.where(label == 1, prob, 1 - prob))
+
+
+def test_scores_of_mask_classification_are_as_confident_as_their_share(tiny_data):
+    pipeline = [dict(type='LoadImageFromFile'), dict(type='PackSegInputs')]
+    model = init_model(Config(dict(model=mask_classification(), test_pipeline=pipeline)), device='cpu')
+    torch.nn.init.normal_(model.decode_head.masks.weight)
+    image = str(tiny_data / 'images/val/val_0000.png')
+    _, confidence = segment(model, 0.0)(image)
+    scores = inference_model(model, image).seg_logits.data
+    assert np.allclose(confidence, (scores / scores.sum(dim=0)).amax(dim=0))
+    assert confidence.max() > scores.softmax(dim=0).max()
 
 
 def test_ids_that_a_dataset_maps_are_no_obstacle(run_tool, supervised, tmp_path):

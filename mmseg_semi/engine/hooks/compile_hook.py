@@ -1,7 +1,8 @@
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmseg.registry import HOOKS
+
+from mmseg_semi.utils.wrapper import unwrapped
 
 
 @HOOKS.register_module()
@@ -29,7 +30,7 @@ class CompileHook(Hook):
 
     def before_train(self, runner) -> None:
         """Compile; it happens at the first call of each shape and mode."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner.model)
         if not (hasattr(model, 'student') and hasattr(model, 'teacher')):
             raise ValueError(f'CompileHook needs a model with student and teacher, not {type(model).__name__}')
         parts = [getattr(net, name, None) for net in (model.student, model.teacher) for name in ('backbone', 'neck')]

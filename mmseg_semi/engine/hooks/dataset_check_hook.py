@@ -2,7 +2,6 @@ import time
 
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import IterBasedTrainLoop
 from mmseg.datasets import BaseSegDataset
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
@@ -11,6 +10,7 @@ from mmseg.registry import HOOKS
 from mmseg_semi.datasets import PseudoLabeledDataset, SemiDataset, SemiSampler, semi_collate
 from mmseg_semi.datasets.checks import check_disjoint, check_labeled, check_unlabeled, reads_annotations
 from mmseg_semi.datasets.samplers import SampleIndex
+from mmseg_semi.utils.wrapper import unwrapped
 
 
 @HOOKS.register_module()
@@ -28,8 +28,13 @@ class DatasetCheckHook(Hook):
         """Check datasets, then that they fit the model."""
         start = time.time()
         dataset = runner.train_dataloader.dataset
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner.model)
         if not isinstance(dataset, SemiDataset):
+            if hasattr(model, 'student'):
+                raise ValueError(
+                    f'{type(model).__name__} trains on a SemiDataset, but train_dataloader.dataset is a '
+                    f'{type(dataset).__name__}: set dataset=dict(type="SemiDataset", labeled=..., unlabeled=...)'
+                )
             return
         if not hasattr(model, 'student'):
             raise ValueError(
@@ -60,6 +65,12 @@ class DatasetCheckHook(Hook):
 
     def _check_stream(self, runner, model) -> None:
         """See whether batches hold the images that the method needs, and end."""
+        collate = runner.train_dataloader.collate_fn
+        if getattr(collate, 'func', collate) is not semi_collate:
+            raise ValueError(
+                'the samples of a SemiDataset are gathered view by view: set train_dataloader.collate_fn='
+                'dict(type="semi_collate")'
+            )
         sampler = runner.train_dataloader.sampler
         if not isinstance(sampler, SemiSampler):
             raise ValueError(

@@ -4,9 +4,10 @@ from itertools import compress
 import torch
 from mmengine.dist import all_reduce_params
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmseg.registry import HOOKS
 from torch import nn
+
+from mmseg_semi.utils.wrapper import unwrapped
 
 
 @HOOKS.register_module()
@@ -37,7 +38,7 @@ class MeanTeacherHook(Hook):
 
     def before_train(self, runner) -> None:
         """Pair the tensors of student and teacher once."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner.model)
         if not (hasattr(model, 'student') and hasattr(model, 'teacher')):
             raise ValueError(f'MeanTeacherHook needs a model with student and teacher, not {type(model).__name__}')
         student, teacher = model.student.state_dict(keep_vars=True), model.teacher.state_dict(keep_vars=True)

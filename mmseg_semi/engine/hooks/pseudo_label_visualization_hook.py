@@ -2,9 +2,9 @@ import numpy as np
 import torch
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmseg.registry import HOOKS
 
+from mmseg_semi.utils.wrapper import unwrapped
 from mmseg_semi.visualization import colorize, heat, panel
 
 
@@ -30,7 +30,7 @@ class PseudoLabelVisualizationHook(Hook):
         """Draw the batch that was trained on."""
         if not self.every_n_train_iters(runner, self.interval):
             return
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner.model)
         data = model.data_preprocessor(data_batch, training=True)
         views = model.unlabeled_views(**data)
         shown = None if views is None else model.student_input(views)

@@ -160,11 +160,12 @@ class ContextAwareConsistency(SemiSegmentor):
                     "crop_size of PairedRandomCrop and the data preprocessor's size agree"
                 )
             filled = F.max_pool2d((~view.valid[:, None]).float(), self.stride)[:, 0]
+            true_label = torch.full_like(view.region, 255) if view.true_label is None else view.true_label
             centre = slice(self.stride // 2, None, self.stride)
             return (
                 cell_ids(view.data_samples, self.stride, first_image=images * rank),
                 filled == 0,
-                view.true_label[:, centre, centre],
+                true_label[:, centre, centre],
             )
 
         return tuple(torch.cat(pair) for pair in zip(of(views.crop1), of(views.crop2), strict=True))

@@ -16,7 +16,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only, tree_structure
 
-from ..prediction import Target, with_two_channels
+from ..prediction import Target, score_logits, with_two_channels
 from ..views import UnlabeledViews, View
 
 
@@ -260,11 +260,13 @@ class SemiSegmentor(BaseSegmentor):
             features (optional): What ``extract_feat`` gave for these images, to go on from there.
 
         Returns:
-            Tensor: (B, C, H, W) logits at image size; a binary head's single channel becomes two.
+            Tensor: (B, C, H, W) logits at image size; a binary head's single channel becomes two, and scores of mask
+            classification their logarithms.
         """
         metas = [dict(ori_shape=image.shape[2:], img_shape=image.shape[2:], pad_shape=image.shape[2:])] * len(image)
         with test_outputs(network), nullcontext() if features is None else _given_features(network, features):
-            return with_two_channels(network.encode_decode(image, metas))
+            output = network.encode_decode(image, metas)
+        return with_two_channels(score_logits(network.decode_head, output))
 
     # Weights
 
@@ -406,7 +408,10 @@ class SemiSegmentor(BaseSegmentor):
 
 def weighted(losses: dict[str, Tensor], weight: float) -> dict[str, Tensor]:
     """Multiply losses, and leave log values as they are."""
-    return {name: weight * value if 'loss' in name else value for name, value in losses.items()}
+    return {
+        name: tree_map_only(Tensor, lambda loss: weight * loss, value) if 'loss' in name else value
+        for name, value in losses.items()
+    }
 
 
 @contextmanager
@@ -458,8 +463,15 @@ def _repeatable_checkpoints() -> Iterator[None]:
 @contextmanager
 def _given_features(network: nn.Module, features: Any) -> Iterator[None]:
     """Let a segmentor's own ``loss`` or ``encode_decode``, whatever they do, go on from features that are there."""
-    network.extract_feat = lambda inputs: features
+    asked = []
+    network.extract_feat = lambda inputs: asked.append(True) or features
     try:
         yield
     finally:
         del network.extract_feat
+    if not asked:
+        raise ValueError(
+            f'{type(network).__name__} makes its features elsewhere than in extract_feat, where methods that pass '
+            'labelled and unlabelled images in one batch put theirs: use CutMixMeanTeacher with joint_batch=False, or '
+            'FixMatch with ema_teacher=True'
+        )

@@ -3,7 +3,7 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import binary, cascade, encnet, knet, pidnet, segformer, tiny_segmentor
+from conftest import binary, cascade, encnet, knet, mask_classification, pidnet, segformer, tiny_segmentor
 from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
@@ -188,13 +188,13 @@ def test_statistics_tell_the_share_of_confident_pixels_and_their_confidence():
     logits[0, 3, 0] = 9.0
     valid = torch.ones(1, 2, 4, dtype=torch.bool)
     valid[0, :, 3] = False
-    true_label = torch.full((1, 2, 4), 255)
     target = Target(logits, valid, region=valid.long())
-    statistics = target.statistics(0.9, true_label)
+    statistics = target.statistics(0.9, None)
     assert statistics['mask_ratio'] == 0.5
     assert 'pseudo_label_accuracy' not in statistics
     sure = logits[0, :, 0, 0].softmax(0).max()
     torch.testing.assert_close(statistics['confidence'], (sure + 1 / 8) / 2)
+    true_label = torch.full((1, 2, 4), 255)
     true_label[0, 0, :2], true_label[0, 1] = torch.tensor([3, 4]), 0
     assert target.statistics(0.9, true_label)['pseudo_label_accuracy'] == 0.5
 
@@ -247,7 +247,9 @@ def test_two_losses_of_one_name_are_refused():
         build('FixMatch', consistency=[dict(type='PixelConsistencyLoss')] * 2)
 
 
-@pytest.mark.parametrize('segmentor', [tiny_segmentor, cascade, binary, pidnet, knet, encnet, segformer])
+@pytest.mark.parametrize(
+    'segmentor', [tiny_segmentor, cascade, binary, pidnet, knet, encnet, segformer, mask_classification]
+)
 @pytest.mark.parametrize('method', ['CutMixMeanTeacher', 'FixMatch', 'UniMatch'])
 def test_any_kind_of_segmentor_takes_a_step(method, segmentor):
     model = build(method, segmentor(), **({} if method == 'CutMixMeanTeacher' else dict(consistency=LISTS[1])))
@@ -270,6 +272,14 @@ def test_a_network_that_extracts_otherwise_in_training_sees_the_images_apart():
     assert isinstance(weak, torch.Tensor)
     assert len(weak) == 4
     assert all(module.training for module in model.student.modules())
+
+
+def test_features_that_a_network_does_not_ask_for_are_no_silent_loss():
+    model = build('UniMatch')
+    student = model.student
+    student.encode_decode = lambda image, metas: student.decode_head(student.backbone(image))
+    with pytest.raises(ValueError, match='EncoderDecoder makes its features elsewhere than in extract_feat'):
+        model.loss(*make_batch())
 
 
 def test_a_joint_batch_shares_its_batch_statistics():

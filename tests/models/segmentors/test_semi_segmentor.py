@@ -2,7 +2,7 @@ import copy
 
 import pytest
 import torch
-from conftest import binary, cascade, knet, pidnet, tiny_segmentor
+from conftest import binary, cascade, knet, mask_classification, pidnet, tiny_segmentor
 from mmengine.logging import MessageHub
 from mmengine.model import revert_sync_batchnorm
 from mmengine.optim import build_optim_wrapper
@@ -135,6 +135,17 @@ def test_logits_have_image_size_and_carry_gradients_for_any_kind_of_segmentor(se
     logits.sum().backward()
     assert any(p.grad is not None for p in model.student.parameters())
     assert all(module.training for module in model.student.modules())
+
+
+def test_scores_of_mask_classification_are_shares_of_probability():
+    model = build('FixMatch', mask_classification()).double()
+    image = torch.randn(2, 3, 32, 48, dtype=torch.float64)
+    logits = model.seg_logits(model.student, image)
+    scores = model.student.encode_decode(image, [dict(img_shape=(32, 48))] * 2).clamp(min=1e-6)
+    torch.testing.assert_close(logits.softmax(dim=1), scores / scores.sum(dim=1, keepdim=True))
+    assert logits.softmax(dim=1).max() > 0.95 > scores.softmax(dim=1).max()
+    logits.sum().backward()
+    assert model.student.decode_head.masks.weight.grad.abs().sum() > 0
 
 
 @pytest.mark.parametrize('branch', ['teacher', 'student'])
