@@ -5,7 +5,8 @@ import os
 import runpy
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,10 +15,12 @@ import torch
 import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.hooks import Hook
+from mmengine.logging import MessageHub, MMLogger
 from mmengine.model import BaseModule
-from mmengine.registry import HOOKS, init_default_scope
+from mmengine.registry import HOOKS, DefaultScope, init_default_scope
 from mmseg.models.decode_heads import Mask2FormerHead
 from mmseg.registry import MODELS
+from mmseg.visualization import SegLocalVisualizer
 from torch import Tensor, nn
 
 from mmseg_semi.datasets.textured_scenes import CLASSES, generate_textured_scenes
@@ -35,6 +38,15 @@ class DyingHook(Hook):
         if DyingHook.dies_in == name and runner.iter == 3:
             raise KeyboardInterrupt
         DyingHook.iterations.append((name, runner.iter))
+
+
+@contextmanager
+def as_another_process() -> Iterator[None]:
+    """Run a block without what mmengine finds again by name, or by the second it began in, in one process."""
+    with pytest.MonkeyPatch.context() as patch:
+        for kind in (DefaultScope, MessageHub, MMLogger, SegLocalVisualizer):
+            patch.setattr(kind, '_instance_dict', type(kind._instance_dict)())
+        yield
 
 
 def child_environment(*folders: Path, **variables: str) -> dict[str, str]:
@@ -264,8 +276,9 @@ def tiny_config(tiny_data, tmp_path) -> Callable[..., Config]:
                 ],
                 vis_backends=[dict(type='LocalVisBackend')],
                 visualizer=dict(
-                    type='SegLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')], name='visualizer'
+                    type='SegLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')], name=tmp_path.name
                 ),
+                experiment_name=tmp_path.name,
                 log_processor=dict(by_epoch=False),
                 env_cfg=dict(dist_cfg=dict(backend='gloo')),
                 randomness=dict(seed=0),
@@ -325,7 +338,8 @@ def run_tool(monkeypatch, capfd) -> Callable:
         monkeypatch.syspath_prepend(str(Path(path).parent))
         code, message = 0, ''
         try:
-            runpy.run_path(path, run_name='__main__')
+            with as_another_process():
+                runpy.run_path(path, run_name='__main__')
         except SystemExit as error:
             code, message = (1, error.code) if isinstance(error.code, str) else (error.code or 0, '')
         captured = capfd.readouterr()

@@ -27,7 +27,6 @@ def test_a_full_disk_keeps_the_file_that_stood_there_and_names_the_way_out(tmp_p
 def test_outdated_checkpoints_go_only_after_the_new_one_is_there(tiny_config, tmp_path, monkeypatch):
     cfg = tiny_config(max_iters=3)
     cfg.default_hooks.checkpoint.update(interval=1, max_keep_ckpts=1, save_best='mIoU')
-    cfg.visualizer.name = 'outdated'
     work_dir, left = tmp_path / 'work', []
     remove = AtomicLocalBackend.remove
 
@@ -49,7 +48,6 @@ def test_outdated_checkpoints_go_only_after_the_new_one_is_there(tiny_config, tm
 def test_nothing_is_removed_before_there_are_as_many_as_asked_for(tiny_config, tmp_path):
     cfg = tiny_config(max_iters=5)
     cfg.default_hooks.checkpoint.update(interval=1, max_keep_ckpts=4, save_best=None)
-    cfg.visualizer.name = 'kept'
     kept = []
 
     class Watch(Hook):
@@ -67,7 +65,6 @@ def test_nothing_is_removed_before_there_are_as_many_as_asked_for(tiny_config, t
 def test_a_run_that_goes_on_from_a_copied_checkpoint_removes_nothing_where_it_came_from(tiny_config, tmp_path):
     cfg = tiny_config(max_iters=2)
     cfg.default_hooks.checkpoint.update(interval=2, save_best='mIoU')
-    cfg.visualizer.name = 'origin'
     runner = Runner.from_cfg(cfg)
     runner.train()
     origin = {p.name for p in (tmp_path / 'work').glob('*.pth')}
@@ -88,7 +85,6 @@ def test_a_checkpoint_amid_accumulated_gradients_is_refused_before_the_first_ite
     cfg.optim_wrapper.accumulative_counts = 2
     cfg.default_hooks.checkpoint.save_best = 'mIoU'
     (cfg.train_cfg if name == 'val_interval' else cfg.default_hooks.checkpoint)[name] = 3
-    cfg.visualizer.name = f'accumulated {name}'
     with pytest.raises(ValueError, match=f'{name}=3 is no multiple of accumulative_counts=2'):
         Runner.from_cfg(cfg).train()
 
@@ -112,7 +108,6 @@ class SpoilHook(Hook):
 def test_what_is_not_finite_stops_training_with_the_last_good_checkpoint_kept(tiny_config, tmp_path, moment, problem):
     cfg = tiny_config(max_iters=4)
     cfg.default_hooks.checkpoint.interval = 1
-    cfg.visualizer.name = f'invalid {moment}'
     message = problem + r' at iteration 3\. Last good checkpoint: .*iter_2\.pth'
     runner = Runner.from_cfg(cfg)
     runner.register_hook(SpoilHook(moment))

@@ -14,7 +14,6 @@ def config(tiny_config, tiny_data, tmp_path):
         part.data_root = str(root)
     cfg.val_dataloader.dataset.data_root = str(root)
     cfg.custom_hooks = [dict(type='DatasetCheckHook'), *cfg.custom_hooks]
-    cfg.visualizer.name = tmp_path.name
     return cfg, root
 
 
@@ -223,7 +222,6 @@ def test_crops_that_features_cannot_follow_are_refused_before_labels_are_trained
 ):
     cfg = tiny_config('ContextAwareConsistency', max_iters=1, **{'stride': 8, 'unsup_start': 1, **options})
     cfg.custom_hooks = [dict(type='DatasetCheckHook'), *cfg.custom_hooks]
-    cfg.visualizer.name = message
     (crop,) = (step for step in cfg.train_dataloader.dataset.unlabeled.pipeline if step.type == 'PairedRandomCrop')
     crop.update(changed)
     if crop.stride is None:

@@ -90,7 +90,6 @@ def test_a_training_whose_teacher_nobody_updates_is_refused(tiny_config):
 def test_in_training_the_teacher_follows_every_optimizer_step_and_validation_reports_both(tiny_config):
     cfg = tiny_config(max_iters=2)
     cfg.custom_hooks = [dict(type='MeanTeacherHook', momentum=1.0)]
-    cfg.visualizer.name = 'mean teacher'
     runner = Runner.from_cfg(cfg)
     model = runner.train()
     student, teacher = model.student.state_dict(), model.teacher.state_dict()

@@ -23,7 +23,6 @@ def test_a_step_under_autocast_gives_losses_in_float32_near_the_plain_ones_and_f
     tiny_config, method, options
 ):
     cfg = tiny_config(method, **options)
-    cfg.visualizer.name = f'mixed precision, {method}'
     runner = Runner.from_cfg(cfg)
     batch = runner.model.data_preprocessor(next(iter(runner.build_dataloader(cfg.train_dataloader))), True)
     found = []
@@ -46,7 +45,6 @@ def test_a_step_under_autocast_gives_losses_in_float32_near_the_plain_ones_and_f
 def test_no_weight_is_cast_without_gradient_and_used_with_it(tiny_config, monkeypatch, method, ema_teacher):
     """Older torch keeps such a cast until autocast ends, and the weight gets no gradient."""
     cfg = tiny_config(method, ema_teacher=ema_teacher)
-    cfg.visualizer.name = f'casts, {method}, {ema_teacher}'
     runner = Runner.from_cfg(cfg)
     batch = runner.model.data_preprocessor(next(iter(runner.build_dataloader(cfg.train_dataloader))), True)
     cast_with_gradient, used, wrong = {}, set(), set()

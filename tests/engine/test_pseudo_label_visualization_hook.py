@@ -7,7 +7,6 @@ from mmengine.runner import Runner
 def test_pictures_are_drawn_at_the_interval_for_methods_with_pseudo_labels(tiny_config, tmp_path, method, pictures):
     cfg = tiny_config(method)
     cfg.custom_hooks += [dict(type='PseudoLabelVisualizationHook', interval=2)]
-    cfg.visualizer.name = method
     Runner.from_cfg(cfg).train()
     drawn = sorted((tmp_path / 'work').rglob('pseudo_label*.png'))
     assert len(drawn) == pictures

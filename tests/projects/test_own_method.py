@@ -60,7 +60,6 @@ def test_the_config_trains(tiny_data, tmp_path):
     cfg.train_cfg.update(max_iters=2, val_interval=2)
     cfg.train_dataloader.update(num_workers=0, persistent_workers=False)
     cfg.work_dir = str(tmp_path)
-    cfg.visualizer.name = 'own_method'
     cfg.model.unsup_rampup = 0
     runner = Runner.from_cfg(cfg)
     runner.train()

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import DyingHook, tiny_segmentor
+from conftest import DyingHook, as_another_process, tiny_segmentor
 from mmengine.config import Config
-from mmengine.registry import DefaultScope, init_default_scope
+from mmengine.registry import init_default_scope
 from mmengine.runner import CheckpointLoader
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
@@ -57,9 +57,8 @@ def run_module(monkeypatch, capfd):
             return real(command, **options)
         with monkeypatch.context() as context:
             context.setattr(sys, 'argv', command[2:])
-            # mmengine names a scope by the second a training starts in, and would find that of another process again.
-            context.setattr(DefaultScope, '_instance_dict', type(DefaultScope._instance_dict)())
-            runpy.run_module(command[2], run_name='__main__')
+            with as_another_process():
+                runpy.run_module(command[2], run_name='__main__')
         return subprocess.CompletedProcess(command, 0)
 
     monkeypatch.setattr(subprocess, 'run', start)

@@ -35,7 +35,6 @@ def test_the_parts_of_a_step_on_random_images_add_up_to_all_of_it(anatomy, metho
 
 def test_a_config_is_timed_with_its_own_loader_and_switches(anatomy, tiny_config, tmp_path):
     cfg = tiny_config('CutMixMeanTeacher', unsup_start=100)
-    cfg.visualizer.name = 'step of a config'
     cfg.default_hooks.compile = dict(type='CompileHook', backend='eager')
     cfg.dump(tmp_path / 'config.py')
     parts, *_ = anatomy(tmp_path / 'config.py', '--cfg-options', 'model.channels_last=True')
@@ -46,7 +45,6 @@ def test_a_config_is_timed_with_its_own_loader_and_switches(anatomy, tiny_config
 def test_a_model_without_a_teacher_is_refused(run_tool, tiny_config, tmp_path):
     cfg = tiny_config('SemiSegmentor')
     cfg.model, cfg.custom_hooks = cfg.model.segmentor, []
-    cfg.visualizer.name = 'step of a plain config'
     cfg.dump(tmp_path / 'plain.py')
     done = run_tool('analysis_tools/benchmark_step.py', tmp_path / 'plain.py')
     assert 'plain.py: EncoderDecoder has no teacher and student' in done.stderr

@@ -28,7 +28,7 @@ def supervised(tiny_config, tmp_path):
             logger=dict(type='LoggerHook', interval=1, log_metric_by_epoch=False),
             visualization=dict(type='SegVisualizationHook'),
         ),
-        visualizer=dict(cfg.visualizer, name='made'),
+        visualizer=cfg.visualizer,
         log_processor=dict(by_epoch=False),
     )
     path = tmp_path / 'mine.py'

@@ -6,7 +6,6 @@ def test_resume_prefers_its_own_checkpoints_to_the_one_that_a_config_starts_from
         cfg = tiny_config('SemiSegmentor', max_iters=2)
         cfg.val_dataloader = cfg.val_evaluator = cfg.val_cfg = None
         cfg.default_hooks.checkpoint.interval = 1
-        cfg.visualizer.name = f'{name} {changes}'
         cfg.merge_from_dict(changes)
         cfg.dump(tmp_path / f'{name}.py')
         done = run_tool('train.py', tmp_path / f'{name}.py', '--work-dir', tmp_path / name, '--resume')

@@ -119,9 +119,6 @@ class SemiSegmentor(BaseSegmentor):
         idle = [p.sum() for _, p in self._own_parameters() if p.requires_grad]
         return dict(loss_idle=0.0 * sum(idle)) if idle else {}
 
-    def _heads(self) -> list[nn.Module]:
-        return [module for name, module in self.named_children() if name not in ('student', 'data_preprocessor')]
-
     def unlabeled_views(
         self, inputs: dict[str, Tensor], data_samples: dict[str, list[SegDataSample]]
     ) -> UnlabeledViews | None:
@@ -291,8 +288,8 @@ class SemiSegmentor(BaseSegmentor):
         """Initialise the student as the wrapped segmentor would be, the method's own heads, then the teacher."""
         self.student.init_weights()
         with self.own_heads():
-            for module in self._heads():
-                if hasattr(module, 'init_weights'):
+            for name, module in self.named_children():
+                if name != 'student' and hasattr(module, 'init_weights'):
                     module.init_weights()
         self.copy_student_to_teacher()
         self._is_init = True
