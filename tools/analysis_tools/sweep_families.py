@@ -29,6 +29,7 @@ from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 
 from mmseg_semi.models import SemiSegmentor
+from mmseg_semi.models.features import classifier
 
 CONFIGS = Path(mmseg.__file__).parent / '.mim/configs'
 METHODS = ('SemiSegmentor', 'CutMixMeanTeacher', 'FixMatch', 'UniMatch', 'ContextAwareConsistency')
@@ -142,6 +143,7 @@ def step(method: str, segmentor: dict, crop: int) -> str | None:
             segmentor.backbone.img_size = (crop, crop)
         if method == 'ContextAwareConsistency':
             plain = revert_sync_batchnorm(MODELS.build(segmentor)).eval()
+            classifier(plain)  # or says what is missing
             with torch.no_grad():
                 logits = plain._forward(torch.randn(1, 3, crop, crop))
             logits = logits[-1] if isinstance(logits, (list, tuple)) else logits
