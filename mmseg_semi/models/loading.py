@@ -35,7 +35,7 @@ def load_segmentor(cfg: Config, checkpoint: str, predict_on: str | None = None) 
 
     Returns:
         BaseSegmentor: In eval mode, on the CPU, without SyncBN, with ``cfg`` and ``dataset_meta`` as mmseg's inference
-        needs them.
+        needs them; ``cfg.test_pipeline`` is that of ``test_dataloader``, if it has one.
 
     Raises:
         ValueError: If the checkpoint cannot be read, its weights do not fit, or it has no such branch.
@@ -59,7 +59,9 @@ def load_segmentor(cfg: Config, checkpoint: str, predict_on: str | None = None) 
         difference = ' '.join(str(error).split())[:300]
         raise ValueError(f'the checkpoint {checkpoint} does not fit the config: {difference}') from error
     segmentor.cfg = cfg.copy()
-    segmentor.cfg.setdefault('test_pipeline', cfg.get('test_dataloader', {}).get('dataset', {}).get('pipeline'))
+    tested = (cfg.get('test_dataloader') or {}).get('dataset', {})
+    pipeline = tested.get('pipeline') or cfg.get('test_pipeline')
+    segmentor.cfg.test_pipeline = pipeline and [*pipeline]
     classes = dict(classes=tuple(map(str, range(segmentor.num_classes))))
     segmentor.dataset_meta = content.get('meta', {}).get('dataset_meta') or classes
     return segmentor

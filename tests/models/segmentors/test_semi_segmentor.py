@@ -183,6 +183,18 @@ def test_a_config_s_data_preprocessor_yields_to_the_segmentor_s_own_as_in_mmseg(
     assert deployed.data_preprocessor.mean.flatten().tolist() == [mean] * 3
 
 
+@pytest.mark.parametrize('loader', ['own', 'none'])
+def test_a_deployed_segmentor_sees_images_as_at_test(tiny_config, tmp_path, loader):
+    cfg = tiny_config('SemiSegmentor')
+    tested = cfg.test_dataloader.dataset.pipeline
+    cfg.test_pipeline = [dict(type='LoadImageFromFile'), dict(type='Resize', scale=(96, 80)), dict(type='PackSegInputs')]
+    if loader == 'none':
+        cfg.test_dataloader = None
+    torch.save(MODELS.build(cfg.model).state_dict(), tmp_path / 'semi.pth')
+    deployed = load_segmentor(cfg, str(tmp_path / 'semi.pth'))
+    assert deployed.cfg.test_pipeline == (tested if loader == 'own' else cfg.test_pipeline)
+
+
 def test_a_copy_of_the_model_shares_no_tensor_with_it():
     model = build()
     copied = copy.deepcopy(model)
