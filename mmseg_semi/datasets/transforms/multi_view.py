@@ -91,7 +91,8 @@ class MultiView(BaseTransform):
         if not np.array_equal(moved, place):
             raise ValueError(
                 f'MultiView: the pipeline of the view {name!r} moves pixels, which nothing else follows: put geometry '
-                'before MultiView, where all views share it; after PairedRandomCrop a view may have one RandomFlip'
+                'before MultiView, where all views share it; after PairedRandomCrop a view may have one RandomFlip, '
+                'whose direction may be a list'
             )
         return view
 
