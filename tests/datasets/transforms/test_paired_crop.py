@@ -2,6 +2,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import torch
 from mmcv.transforms import Compose
 from mmengine.registry import init_default_scope
 
@@ -173,6 +174,17 @@ def test_what_moves_the_pixels_of_a_crop_otherwise_than_by_one_flip_is_refused(s
     results = PairedRandomCrop(32).transform({**results, 'seg_fields': ['gt_seg_map']})
     with pytest.raises(ValueError, match=r"the view 'crop2' moves pixels, .* may have one RandomFlip"):
         MultiView(crop1=[FLIP], crop2=steps).transform(results)
+
+
+def test_a_hole_in_a_crop_counts_as_padding_and_moves_nothing():
+    init_default_scope('mmseg')
+    results = dict(img=coded(50, 40), gt_seg_map=np.zeros((50, 40), np.uint8), img_shape=(50, 40), flip=False)
+    results = PairedRandomCrop(32).transform({**results, 'seg_fields': ['gt_seg_map']})
+    hole = dict(type='RandomCutOut', prob=1.0, n_holes=1, cutout_shape=(16, 16), fill_in=(0, 0, 0), seg_fill_in=255)
+    packed = MultiView(crop1=[FLIP], crop2=[hole, FLIP]).transform(results)
+    dark = (packed['inputs']['crop2'] == 0).all(dim=0)
+    assert dark.any()
+    assert torch.equal(packed['data_samples']['crop2'].valid_map.data[0] == 255, dark)
 
 
 def test_as_many_views_as_crops_are_asked_for():
