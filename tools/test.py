@@ -38,7 +38,15 @@ class PredictionHook(Hook):
         folder = getattr(runner.test_loop.dataloader.dataset, 'data_prefix', {}).get('img_path')
         for sample in outputs:
             image = sample.img_path
-            name = f'{osp.splitext(osp.relpath(image, folder or osp.dirname(image)))[0]}.png'
+            relative = Path(osp.relpath(image, folder or osp.dirname(image))).with_suffix('.png')
+            name = str(
+                Path(*(part for part in relative.parts if part != osp.pardir))
+            )  # a list may name images elsewhere
+            for target in filter(None, (self.out, self.show_dir)):
+                if osp.realpath(osp.join(target, name)) == osp.realpath(image):
+                    raise ValueError(
+                        f'{target} is where the image {image} lies, and would lose it: name another folder'
+                    )
             if self.out:
                 label = sample.pred_sem_seg.data.squeeze(0).cpu().numpy().astype(np.uint8)
                 path = Path(self.out) / name

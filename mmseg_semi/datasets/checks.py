@@ -79,6 +79,7 @@ def check_annotation(info: dict, num_classes: int) -> np.ndarray:
     if path is None:
         raise DataError('missing', f'{info["img_path"]} has no annotation: its dataset needs data_prefix.seg_map_path')
     check_image(path, what='annotation')
+    _check_depth(path, num_classes)
     size = check_image(info['img_path'])
     try:
         label = LoadAnnotations().transform({**info, 'seg_fields': []})['gt_seg_map']
@@ -102,6 +103,20 @@ def check_annotation(info: dict, num_classes: int) -> np.ndarray:
             "ignored: correct the file, the dataset's classes, or reduce_zero_label",
         )
     return label
+
+
+def _check_depth(path: str, num_classes: int) -> None:
+    """Refuse ids that eight bits, which mmseg reads annotations with, would turn into others; 65535 becomes 255."""
+    with Image.open(path) as image:
+        if image.mode[0] in 'IF':  # more than eight bits
+            raw = np.asarray(image)
+            wrong = np.unique(raw[(raw > 255) & (raw != 65535)])
+            if wrong.size:
+                raise DataError(
+                    'out of range',
+                    f'annotation {path} has the values {wrong[:8].tolist()} in more than eight bits, but ids go from 0 to '
+                    f'{num_classes - 1}, and 255 is ignored: correct the file',
+                )
 
 
 class Inspection(NamedTuple):

@@ -13,7 +13,7 @@ def add_test_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that tell what is tested."""
     parser.add_argument('config', help='config file, of this package or of mmseg')
     parser.add_argument('checkpoint', help='checkpoint file')
-    parser.add_argument('--work-dir', help='where logs go; default: work_dirs/CONFIG_NAME')
+    parser.add_argument('--work-dir', help='where logs go; default: test/ in work_dirs/CONFIG_NAME')
     parser.add_argument('--tta', action='store_true', help="average over the views of the config's tta_pipeline")
     parser.add_argument('--predict-on', choices=['teacher', 'student'], help="default: the model's own predict_on")
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings, e.g. model.a=1')
@@ -34,7 +34,8 @@ def load_test_config(args: argparse.Namespace) -> Config:
         cfg.merge_from_dict(args.cfg_options)
     _check(cfg, args)
     name = osp.splitext(osp.basename(args.config))[0]
-    cfg.work_dir = args.work_dir or cfg.get('work_dir') or osp.join('work_dirs', name)
+    # The runner writes the config that it has into its folder; that of the training stays as it is.
+    cfg.work_dir = args.work_dir or osp.join(cfg.get('work_dir') or osp.join('work_dirs', name), 'test')
     cfg.load_from, cfg.resume = args.checkpoint, False
     if args.predict_on:
         cfg.model.predict_on = args.predict_on

@@ -64,7 +64,8 @@ class BoundaryIoUMetric(IoUMetric):
         Returns:
             tuple: Intersection, union, predicted and true band, (C,) each.
         """
-        pred_label, label = pred_label.cpu().numpy(), label.cpu().numpy()
+        # mmseg leaves out a height or width of one.
+        pred_label, label = (np.atleast_2d(pixels.cpu().numpy()) for pixels in (pred_label, label))
         width = max(1, round(self.dilation_ratio * float(np.hypot(*label.shape))))
         known = label != ignore_index
         predicted, true = (

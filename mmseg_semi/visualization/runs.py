@@ -229,9 +229,10 @@ def group_runs(runs: Sequence[Run], names: Sequence[str] | None = None) -> list[
             )
         same = next((group for group in groups if _settings(group[0]) == _settings(run)), None)
         groups.append([run]) if same is None else same.append(run)
-    if names is not None and len(set(names)) != len(groups):
+    names = names and list(dict.fromkeys(names))
+    if names is not None and len(names) != len(groups):
         found = '; '.join(', '.join(str(run.work_dir) for run in group) for group in groups)
-        raise ValueError(f'{len(set(names))} different names for {len(groups)} methods, which are: {found}')
+        raise ValueError(f'{len(names)} different names for {len(groups)} methods, which are: {found}')
     methods = [Method(name, group) for name, group in zip(names or _labels(groups), groups, strict=True)]
     return sorted(methods, key=lambda method: not method.runs[0].supervised)
 

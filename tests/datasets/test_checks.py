@@ -88,6 +88,14 @@ def test_a_label_out_of_range_is_named_with_its_values(dataset, tmp_path):
         check_labeled(dataset, 'train')
 
 
+def test_a_label_that_eight_bits_would_change_is_named(dataset, tmp_path):
+    write_label(tmp_path, np.full((20, 30), 257, np.uint16))
+    with pytest.raises(ValueError, match=r'c\.png has the values \[257\] in more than eight bits'):
+        check_labeled(dataset, 'train')
+    write_label(tmp_path, np.ones((20, 30), np.uint16))
+    check_labeled(dataset, 'train')
+
+
 def test_the_ignored_label_is_in_range(dataset, tmp_path):
     write_label(tmp_path, np.full((20, 30), 255, np.uint8))
     check_labeled(dataset, 'train')

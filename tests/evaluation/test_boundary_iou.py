@@ -80,6 +80,12 @@ def test_a_perfect_prediction_has_100_and_what_it_says_of_ignored_pixels_does_no
     assert evaluate(other)['mBoundaryIoU'] == 100
 
 
+@pytest.mark.parametrize('size', [(1, 5), (5, 1), (1, 1)])
+def test_images_of_one_row_or_column_count(size):
+    label = np.zeros(size, np.uint8)
+    assert evaluate([(label, label)])['mBoundaryIoU'] == 100
+
+
 def test_a_shift_by_a_pixel_costs_more_than_it_costs_iou():
     true = np.zeros((60, 80), int)
     true[10:50, 10:70] = 1

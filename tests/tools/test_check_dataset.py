@@ -179,3 +179,17 @@ def test_a_config_may_say_that_it_trains_on_its_test_set(check, scenes):
     cfg.trains_on_test = True
     done = check('--workers', 0)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_columns_stay_where_they_are_when_views_share_a_map_in_some_rows_only(run_tool, tiny_config, tmp_path):
+    cfg = tiny_config('UniMatch')
+    for steps in (cfg.train_dataloader.dataset.unlabeled.pipeline[-1][view] for view in ('strong1', 'strong2')):
+        steps[0].prob = 0.5
+    cfg.dump(tmp_path / 'config.py')
+    widths = set()
+    for seed in range(4):
+        page = tmp_path / f'{seed}.png'
+        done = run_tool('dataset_converters/check_dataset.py', tmp_path / 'config.py', '--out', page, '--seed', seed)
+        assert done.returncode == 0, done.stderr
+        widths.add(cv2.imread(str(page)).shape[1])
+    assert len(widths) == 1

@@ -59,6 +59,39 @@ def test_label_maps_of_the_chosen_branch_are_written_under_the_names_of_the_imag
     assert cv2.imread(str(shown / names[0])).shape[2] == 3
 
 
+def test_predictions_never_take_the_place_of_images(trained, tmp_path, tiny_data):
+    cfg, config, checkpoint = trained
+    root = tmp_path / 'data'
+    shutil.copytree(tiny_data / 'images/val', root / 'more')
+    shutil.copytree(tiny_data / 'annotations/val', root / 'labels/more')
+    for folder in ('images', 'labels/images'):
+        (root / folder).mkdir()
+    names = sorted(path.name for path in (root / 'more').iterdir())
+    (root / 'list.txt').write_text(''.join(f'../more/{Path(name).stem}\n' for name in names))
+    cfg.test_dataloader.dataset.update(
+        data_root=str(root), data_prefix=dict(img_path='images', seg_map_path='labels/images'), ann_file='list.txt'
+    )
+    cfg.dump(config)
+    before = {path: path.read_bytes() for path in (root / 'more').iterdir()}
+    run(config, checkpoint, '--out', root / 'pred', '--work-dir', tmp_path / 'work')
+    assert sorted(str(path.relative_to(root / 'pred')) for path in (root / 'pred').rglob('*.png')) == [
+        f'more/{name}' for name in names
+    ]
+    log = run(config, checkpoint, '--out', root, '--work-dir', tmp_path / 'work', ok=False)
+    assert f'{root} is where the image {root}' in log
+    assert before == {path: path.read_bytes() for path in (root / 'more').iterdir()}
+
+
+def test_a_test_leaves_the_config_of_the_training_alone(trained, tmp_path):
+    cfg, config, checkpoint = trained
+    kept = Path(cfg.work_dir) / config.name
+    kept.parent.mkdir()
+    kept.write_text('# as it was trained')
+    run(config, checkpoint)
+    assert kept.read_text() == '# as it was trained'
+    assert (kept.parent / 'test' / config.name).is_file()
+
+
 def test_images_of_one_name_in_two_folders_are_written_apart(trained, tmp_path, tiny_data):
     cfg, config, checkpoint = trained
     for kind in ('images', 'annotations'):

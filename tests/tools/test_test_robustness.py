@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from mmseg.registry import MODELS
 
 TOOL = 'analysis_tools/test_robustness.py'
@@ -55,6 +56,17 @@ def test_a_model_is_tested_under_each_corruption_and_severity_and_what_is_done_i
         assert shown[name] == [f'{x:.1f}' for x in (*row, row.mean())] + [f'{row.mean() / clean:.2f}']
 
 
+def test_results_of_another_config_of_that_name_are_not_mixed_in(trained, tmp_path, run_tool):
+    options = ['--out', tmp_path / 'robustness.json', '--severities', 1, '--corruptions']
+    assert run_tool(TOOL, *trained, *options, 'contrast').returncode == 0
+    cfg = Config.fromfile(trained[0])
+    cfg.model.predict_on = 'student'
+    cfg.dump(trained[0])
+    done = run_tool(TOOL, *trained, *options, 'contrast', 'brightness')
+    assert done.returncode == 1
+    assert 'has the results of another test (settings)' in done.stderr
+
+
 def test_views_of_test_time_augmentation_and_the_chosen_branch_are_corrupted_too(trained, tmp_path, run_tool):
     options = ['--corruptions', 'brightness', '--severities', 5, '--tta', '--predict-on', 'student']
     done = run_tool(TOOL, *trained, *options, '--work-dir', tmp_path / 'work')
@@ -63,7 +75,7 @@ def test_views_of_test_time_augmentation_and_the_chosen_branch_are_corrupted_too
     assert results['brightness']['5'] != results['clean']['0']
     assert list(rows(done)) == ['mIoU', 'clean', 'brightness', 'mean']
     again = run_tool(TOOL, *trained, *options[:-2], '--work-dir', tmp_path / 'work')
-    assert 'has the results of another test (predict_on): name another file with --out' in again.stderr
+    assert 'has the results of another test (predict_on, settings): name another file with --out' in again.stderr
 
 
 @pytest.mark.parametrize(('options', 'message'), [

@@ -74,6 +74,12 @@ def test_a_folder_without_a_log_is_named(tmp_path):
         Run(tmp_path / 'nothing')
 
 
+def test_a_name_may_be_given_for_each_run_of_a_method(work_dir):
+    runs = [Run(work_dir(f'sup_{seed}', seed, {4: 40.0})) for seed in (0, 1)]
+    (method,) = group_runs(runs, ['labels', 'labels'])
+    assert method.name == 'labels'
+
+
 def test_a_seed_twice_and_a_wrong_number_of_names_are_refused(work_dir):
     runs = [Run(work_dir(name, 0, {4: 40.0})) for name in ('sup_a', 'sup_b')]
     with pytest.raises(ValueError, match=r'sup_a and .*sup_b are sup with seed 0'):

@@ -10,6 +10,7 @@ Example:
 
 import argparse
 import copy
+import hashlib
 import itertools
 import json
 import os
@@ -47,7 +48,7 @@ def main() -> None:
     corruptions = chosen(args.corruptions, args.severities)
     cfg = load_test_config(args)
     out = args.out or Path(cfg.work_dir) / 'robustness.json'
-    subject = describe(args)
+    subject = describe(args, cfg)
     results = read(out, subject)
     position = behind_loading(cfg)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -82,13 +83,15 @@ def chosen(names: list[str], severities: list[int]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def describe(args: argparse.Namespace) -> dict:
+def describe(args: argparse.Namespace, cfg: Config) -> dict:
     """Say what is tested."""
     path = args.checkpoint
     options = {key: repr(value) for key, value in sorted((args.cfg_options or {}).items())}
+    tested = repr([cfg[key] for key in ('model', 'test_dataloader', 'test_evaluator')])
     return dict(
         config=args.config, checkpoint=path, modified=os.path.getmtime(path) if os.path.isfile(path) else None,
         tta=args.tta, predict_on=args.predict_on, cfg_options=options,
+        settings=hashlib.blake2b(tested.encode(), digest_size=16).hexdigest(),
     )  # fmt: skip
 
 

@@ -113,7 +113,10 @@ def draw_page(dataset: SemiDataset, num_rows: int, seed: int) -> np.ndarray:
             index = SampleIndex(dataset.offset(name) + int(local), derive_seed(seed, source, row))
             pictures = draw_sample(dataset[index], palette)
             rows[row].update({PREFIXES.get(name, '') + title: picture for title, picture in pictures.items()})
-    return panel([list(row.values()) for row in rows], list(rows[0]), max_width=400)
+    titles = list(dict.fromkeys(title for row in rows for title in row))  # views may share a map in one row, not in all
+    blanks = [np.zeros_like(next(iter(row.values()))) for row in rows]
+    pictures = [[row.get(title, blank) for title in titles] for row, blank in zip(rows, blanks, strict=True)]
+    return panel(pictures, titles, max_width=400)
 
 
 def parse_args() -> argparse.Namespace:

@@ -187,7 +187,11 @@ def test_a_config_s_data_preprocessor_yields_to_the_segmentor_s_own_as_in_mmseg(
 def test_a_deployed_segmentor_sees_images_as_at_test(tiny_config, tmp_path, loader):
     cfg = tiny_config('SemiSegmentor')
     tested = cfg.test_dataloader.dataset.pipeline
-    cfg.test_pipeline = [dict(type='LoadImageFromFile'), dict(type='Resize', scale=(96, 80)), dict(type='PackSegInputs')]
+    cfg.test_pipeline = [
+        dict(type='LoadImageFromFile'),
+        dict(type='Resize', scale=(96, 80)),
+        dict(type='PackSegInputs'),
+    ]
     if loader == 'none':
         cfg.test_dataloader = None
     torch.save(MODELS.build(cfg.model).state_dict(), tmp_path / 'semi.pth')
