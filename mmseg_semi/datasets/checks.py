@@ -114,8 +114,8 @@ def _check_depth(path: str, num_classes: int) -> None:
             if wrong.size:
                 raise DataError(
                     'out of range',
-                    f'annotation {path} has the values {wrong[:8].tolist()} in more than eight bits, but ids go from 0 to '
-                    f'{num_classes - 1}, and 255 is ignored: correct the file',
+                    f'annotation {path} has the values {wrong[:8].tolist()} in more than eight bits, but ids go from 0 '
+                    f'to {num_classes - 1}, and 255 is ignored: correct the file',
                 )
 
 
