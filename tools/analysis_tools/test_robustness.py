@@ -10,7 +10,6 @@ Example:
 
 import argparse
 import copy
-import hashlib
 import itertools
 import json
 import os
@@ -22,6 +21,7 @@ from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
 from mmseg_semi.datasets import ImageCorruption, corruption_names
+from mmseg_semi.datasets.splits import fingerprint
 from mmseg_semi.engine.launch import leave_together
 from mmseg_semi.engine.testing import add_test_options, load_test_config
 from mmseg_semi.utils.files import write_json
@@ -87,11 +87,10 @@ def describe(args: argparse.Namespace, cfg: Config) -> dict:
     """Say what is tested."""
     path = args.checkpoint
     options = {key: repr(value) for key, value in sorted((args.cfg_options or {}).items())}
-    tested = repr([cfg[key] for key in ('model', 'test_dataloader', 'test_evaluator')])
     return dict(
         config=args.config, checkpoint=path, modified=os.path.getmtime(path) if os.path.isfile(path) else None,
         tta=args.tta, predict_on=args.predict_on, cfg_options=options,
-        settings=hashlib.blake2b(tested.encode(), digest_size=16).hexdigest(),
+        settings=fingerprint(repr(cfg[key]) for key in ('model', 'test_dataloader', 'test_evaluator')),
     )  # fmt: skip
 
 
