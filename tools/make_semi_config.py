@@ -214,7 +214,6 @@ def main() -> None:
     if args.out.exists():
         raise SystemExit(f'{args.out} exists: remove it, or choose another name')
     text = make(args.config, args.method, args.labeled, args.unlabeled, args.out)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
     with replace_file(args.out) as draft:
         draft.write_text(text)
         check(draft, args.out)

@@ -110,7 +110,6 @@ def find_labeled(cfg: Config) -> tuple[ConfigDict, str]:
 def write_once(path: Path, text: str) -> None:
     """Write a text file in one step, on the first process, unless it is there."""
     if is_main_process() and not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
         with replace_file(path) as draft:
             draft.write_text(text)
     barrier()

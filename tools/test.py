@@ -1,6 +1,7 @@
 """Test a checkpoint, on one process or, through dist_test.sh, on several."""
 
 import argparse
+import itertools
 import os
 import os.path as osp
 from pathlib import Path
@@ -12,9 +13,11 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from mmseg_semi.datasets.checks import data_infos
 from mmseg_semi.datasets.conversion import save_image
 from mmseg_semi.engine.launch import leave_together
 from mmseg_semi.engine.testing import add_test_options, load_test_config
+from mmseg_semi.utils.files import common_folder
 
 
 class PredictionHook(Hook):
@@ -33,24 +36,27 @@ class PredictionHook(Hook):
         self.show = show
         self.wait_time = wait_time
 
+    def before_test_epoch(self, runner) -> None:
+        """Find the folder around all images, which a list may name outside of the dataset's."""
+        dataset = runner.test_loop.dataloader.dataset
+        folder = getattr(dataset, 'data_prefix', {}).get('img_path')
+        images = [info['img_path'] for info in data_infos(dataset)]
+        self.folder = common_folder(*filter(None, [folder]), *map(osp.dirname, images))
+        for image, target in itertools.product(images, filter(None, (self.out, self.show_dir))):
+            if osp.realpath(osp.join(target, self.name(image))) == osp.realpath(image):
+                raise ValueError(f'{target} is where the image {image} lies, and would lose it: name another folder')
+
+    def name(self, image: str) -> str:
+        """Name the prediction of an image."""
+        return osp.splitext(osp.relpath(image, self.folder))[0] + '.png'
+
     def after_test_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         """Write and show a batch."""
-        folder = getattr(runner.test_loop.dataloader.dataset, 'data_prefix', {}).get('img_path')
         for sample in outputs:
-            image = sample.img_path
-            relative = Path(osp.relpath(image, folder or osp.dirname(image))).with_suffix('.png')
-            name = str(
-                Path(*(part for part in relative.parts if part != osp.pardir))
-            )  # a list may name images elsewhere
-            for target in filter(None, (self.out, self.show_dir)):
-                if osp.realpath(osp.join(target, name)) == osp.realpath(image):
-                    raise ValueError(
-                        f'{target} is where the image {image} lies, and would lose it: name another folder'
-                    )
+            image, name = sample.img_path, self.name(sample.img_path)
             if self.out:
                 label = sample.pred_sem_seg.data.squeeze(0).cpu().numpy().astype(np.uint8)
                 path = Path(self.out) / name
-                path.parent.mkdir(parents=True, exist_ok=True)
                 # Ids as in the annotations.
                 save_image(label + 1 if sample.get('reduce_zero_label', False) else label, path)
             if self.show_dir or self.show:

@@ -158,7 +158,6 @@ def _compute(infos: Sequence[dict], num_classes: int, tile: int, path: Path) -> 
     print(f'Looking for the classes in {len(infos)} annotations, for {path}')
     per_image = track(partial(_read, num_classes=num_classes, tile=tile), infos, available_cpus())
     centroids = [np.insert(found, 0, image, axis=1) for image, found in enumerate(per_image)]
-    path.parent.mkdir(parents=True, exist_ok=True)
     with replace_file(path) as draft:
         np.save(draft, np.concatenate(centroids).astype(np.int32))
 

@@ -92,8 +92,6 @@ def convert(function: Callable[..., None], tasks: Sequence[tuple], workers: int,
     """
     todo = [task for task in tasks if not all(target.exists() for target in task[-targets:])]
     print(f'{what}: {len(todo)} to do, {len(tasks) - len(todo)} done before')
-    for folder in {target.parent for task in todo for target in task[-targets:]}:
-        folder.mkdir(parents=True, exist_ok=True)
     if todo:
         track(partial(_call, function), todo, workers)
 
@@ -144,6 +142,14 @@ def open_image(path: Path) -> Image.Image:
     except (OSError, SyntaxError) as error:
         raise ValueError(f'unreadable image {path}: {error}; download it again') from error
     return image
+
+
+def image_file(text: str) -> Path:
+    """Take the name of an image to write from the command line, as the ``type`` of an option."""
+    path = Path(text)
+    if path.suffix.lower() not in ('.png', '.jpg', '.jpeg'):
+        raise argparse.ArgumentTypeError(f'{text!r} says not which kind of image to write: end it in .png or .jpg')
+    return path
 
 
 def save_image(pixels: np.ndarray, path: Path, **options) -> None:

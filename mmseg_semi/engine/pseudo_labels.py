@@ -18,7 +18,7 @@ from mmseg_semi.datasets import PseudoLabeledDataset, UnlabeledDataset
 from mmseg_semi.datasets.checks import check_unlabeled, data_infos
 from mmseg_semi.datasets.conversion import IGNORED, convert, save_image, write_names
 from mmseg_semi.models.prediction import score_logits
-from mmseg_semi.utils.files import write_json
+from mmseg_semi.utils.files import common_folder, write_json
 from mmseg_semi.visualization import colorize, heat, panel
 
 # From an image file to its (H, W) pseudo label, :data:`IGNORED` where it does not count, and confidence in [0, 1].
@@ -38,7 +38,8 @@ def find_unlabeled(
         labeled (dict, optional): Config of a dataset whose images are left out.
 
     Returns:
-        tuple[str, list[str]]: The folder, and names in it with their suffixes.
+        tuple[str, list[str]]: The folder, or where a list leaves it (``../other/image.jpg``) the nearest one around
+        all images, and names in it with their suffixes.
 
     Raises:
         FileNotFoundError: If the folder or the list is missing.
@@ -61,7 +62,8 @@ def find_unlabeled(
     root = images.data_prefix.get('img_path') or images.data_root
     if not paths:
         raise ValueError(f'there is no unlabelled image in {root} and {images.ann_file or "no list"}')
-    return osp.abspath(root), [osp.relpath(path, root) for path in paths]
+    root = common_folder(root, *paths)
+    return root, [osp.relpath(path, root) for path in paths]
 
 
 def segment(model: BaseSegmentor, threshold: float) -> Predict:
@@ -163,5 +165,4 @@ def _begin(out_dir: Path, record: dict) -> None:
                 f'{out_dir} has pseudo labels that were made with another {" and ".join(changed)} (made_with.json): '
                 'remove the folder and what was trained on it, or choose another one'
             )
-    out_dir.mkdir(parents=True, exist_ok=True)
     write_json(note, record)

@@ -89,7 +89,6 @@ class CalibrationMetric(BaseMetric):
         metrics = {name: round(value, 2) for name, value in metrics.items()}
         if self.out_file is not None:
             path = Path(self.out_file)
-            path.parent.mkdir(parents=True, exist_ok=True)
             bins = dict(zip(('count', 'mean_confidence', 'accuracy'), _bins(sums), strict=True))
             write_json(path.with_suffix('.json'), {**metrics, 'bins': bins})
             with replace_file(path) as draft:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import os.path as osp
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,13 +11,22 @@ from typing import Any
 
 @contextmanager
 def replace_file(path: Path) -> Iterator[Path]:
-    """Lend a path beside ``path`` to write to, of the same suffix, and move it there once the block has ended well."""
+    """Lend a path beside ``path`` to write to, of the same suffix, and move it there once the block has ended well.
+
+    The folder is made where it is missing.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f'.{os.getpid()}{path.name}')  # several processes may write the same
     try:
         yield draft
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def common_folder(*paths: str) -> str:
+    """Give the nearest folder around all paths, absolute."""
+    return osp.commonpath([osp.abspath(path) for path in paths])
 
 
 def write_json(path: Path, content: Any) -> None:

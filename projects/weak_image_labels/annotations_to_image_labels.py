@@ -51,7 +51,6 @@ def main(args: argparse.Namespace) -> None:
         if found:
             name = Path(info['img_path']).relative_to(folder).with_suffix('').as_posix()
             labels[name] = found
-    args.out.parent.mkdir(parents=True, exist_ok=True)
     write_image_labels(args.out, labels, classes, f'from annotations of {args.list.name}, min_share {args.min_share}')
     print(f'\n{args.out}: {len(labels)} images')
 

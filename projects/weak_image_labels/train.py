@@ -101,7 +101,6 @@ def train_classifier(task: Task, args: argparse.Namespace) -> None:
         data_list=[dict(img_path=image, gt_label=label) for image, label in rows.items()],
     )
     if is_main_process():
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, content)
     barrier()
     task.classifier.train_dataloader.dataset.update(ann_file=str(path), data_prefix=task.images)

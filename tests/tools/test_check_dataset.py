@@ -104,6 +104,15 @@ def test_annotations_of_unlabelled_images_are_not_read(check, scenes):
     assert check().returncode == 0
 
 
+@pytest.mark.parametrize(
+    'tool', ['dataset_converters/check_dataset.py', 'analysis_tools/grad_cam.py', 'analysis_tools/feature_tsne.py']
+)
+def test_a_picture_that_could_not_be_written_is_refused_before_the_work(run_tool, tool):
+    done = run_tool(tool, 'config.py', '--out', 'page.pdf')
+    assert done.returncode == 2
+    assert "'page.pdf' says not which kind of image to write: end it in .png or .jpg" in done.stderr
+
+
 def test_a_missing_list_is_one_sentence(check, scenes):
     scenes[0].train_dataloader.dataset.labeled.ann_file = 'splits/nowhere.txt'
     done = check()

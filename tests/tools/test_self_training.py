@@ -167,6 +167,15 @@ def test_pseudo_labels_are_written_of_the_images_that_a_config_trains_on(supervi
     assert [Path(name).stem for name in find_unlabeled(cfg)[1]] == chosen.read_text().split()
 
 
+def test_a_list_may_leave_its_folder(supervised, tiny_data, tmp_path):
+    for folder in 'ab':
+        (tmp_path / folder).mkdir()
+        shutil.copy(next((tiny_data / 'images/val').iterdir()), tmp_path / f'{folder}/x.png')
+    (tmp_path / 'list.txt').write_text('x.png\n../b/x.png\n')
+    found = find_unlabeled(Config.fromfile(supervised), str(tmp_path / 'a'), str(tmp_path / 'list.txt'))
+    assert found == (str(tmp_path), ['a/x.png', 'b/x.png'])
+
+
 def test_a_config_of_a_network_alone_asks_for_the_folder():
     with pytest.raises(ValueError, match='names no unlabelled images: give their folder'):
         find_unlabeled(Config(dict(model=dict(type='EncoderDecoder'))))

@@ -79,6 +79,7 @@ def test_predictions_never_take_the_place_of_images(trained, tmp_path, tiny_data
     ]
     log = run(config, checkpoint, '--out', root, '--work-dir', tmp_path / 'work', ok=False)
     assert f'{root} is where the image {root}' in log
+    assert 'Iter(test)' not in log
     assert before == {path: path.read_bytes() for path in (root / 'more').iterdir()}
 
 
@@ -105,6 +106,16 @@ def test_images_of_one_name_in_two_folders_are_written_apart(trained, tmp_path, 
     names = [path.name for path in (tiny_data / 'images/val').iterdir()]
     written = {str(path.relative_to(tmp_path / 'out')) for path in (tmp_path / 'out').rglob('*.png')}
     assert written == {f'{folder}/{name}' for folder in 'ab' for name in names}
+
+    part = cfg.test_dataloader.dataset
+    parts = [
+        dict(part, data_prefix=dict(img_path=f'images/{folder}', seg_map_path=f'annotations/{folder}'))
+        for folder in 'ab'
+    ]
+    cfg.test_dataloader.dataset = dict(type='ConcatDataset', datasets=parts)
+    cfg.dump(config)
+    run(config, checkpoint, '--out', tmp_path / 'both', '--work-dir', tmp_path / 'work')
+    assert written == {str(path.relative_to(tmp_path / 'both')) for path in (tmp_path / 'both').rglob('*.png')}
 
 
 def test_a_supervised_config_is_tested_too_and_scales_and_tiles_are_averaged(trained, tmp_path):

@@ -18,6 +18,7 @@ from benchmark_step import batch_for, deeplabv3plus, synchronize
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 
+from mmseg_semi.datasets.conversion import errors_in_one_sentence
 from mmseg_semi.models import ContextAwareConsistency
 
 
@@ -85,4 +86,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    with errors_in_one_sentence():
+        main()

@@ -30,6 +30,7 @@ from torchvision import transforms
 from torchvision.transforms import functional
 
 from mmseg_semi.datasets import SemiDataset, semi_collate
+from mmseg_semi.datasets.conversion import errors_in_one_sentence
 from mmseg_semi.datasets.splits import find_images
 from mmseg_semi.models import SemiDataPreprocessor
 
@@ -206,4 +207,5 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == '__main__':
-    main(parse_args())
+    with errors_in_one_sentence():
+        main(parse_args())

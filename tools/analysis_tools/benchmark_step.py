@@ -37,6 +37,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.data import DataLoader
 
+from mmseg_semi.datasets.conversion import errors_in_one_sentence
 from mmseg_semi.engine import CompileHook, MeanTeacherHook
 from mmseg_semi.engine.launch import prepare_device
 from mmseg_semi.models import SemiSegmentor
@@ -364,4 +365,5 @@ def measure(args: argparse.Namespace, runner: Runner) -> None:
 
 
 if __name__ == '__main__':
-    main()
+    with errors_in_one_sentence():
+        main()

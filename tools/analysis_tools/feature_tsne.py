@@ -30,7 +30,7 @@ from mmseg.registry import DATASETS
 from torch import Tensor
 
 import mmseg_semi  # noqa: F401
-from mmseg_semi.datasets.conversion import errors_in_one_sentence, save_image
+from mmseg_semi.datasets.conversion import errors_in_one_sentence, image_file, save_image
 from mmseg_semi.models import features_before_classifier, load_segmentor, overlap_cells, pool_to_stride
 from mmseg_semi.models.features import classifier
 
@@ -55,7 +55,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='config file, of this package or of mmseg')
     parser.add_argument('checkpoint', help='semi-supervised checkpoint, or a plain one of the segmentor')
     parser.add_argument('--baseline-checkpoint', help='another one of the same segmentor, to compare with')
-    parser.add_argument('-o', '--out', type=Path, default=Path('feature_tsne.png'), help='default: %(default)s')
+    parser.add_argument('-o', '--out', type=image_file, default=Path('feature_tsne.png'), help='default: %(default)s')
     parser.add_argument('--predict-on', choices=['teacher', 'student'], help="default: the config's own predict_on")
     parser.add_argument('--images', type=int, default=8, help='images, spread over the validation list (%(default)s)')
     parser.add_argument('--points', type=int, default=500, help='cells that are drawn, in both crops (%(default)s)')
@@ -223,7 +223,6 @@ def main() -> None:
         print(f'{name:10}{result["same"]:>20.3f}{result["other"]:>14.3f}{result["flips"]:>24.1%}')
         title = f'{name}: cosine {result["same"]:.3f}, flips {result["flips"]:.1%}'
         maps[title] = embed(found, chosen, args.perplexity, args.seed)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
     save_image(draw(samples, maps, label[chosen].numpy(), metainfo), args.out)
     print(f'\n{args.out}')
 

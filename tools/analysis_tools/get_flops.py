@@ -12,7 +12,7 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 
-import mmseg_semi  # noqa: F401
+from mmseg_semi.datasets.conversion import errors_in_one_sentence
 
 
 def deployed(cfg: Config) -> torch.nn.Module:
@@ -49,4 +49,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    with errors_in_one_sentence():
+        main()

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 import mmseg_semi  # noqa: F401
 from mmseg_semi.datasets.checks import check_image
-from mmseg_semi.datasets.conversion import errors_in_one_sentence, save_image
+from mmseg_semi.datasets.conversion import errors_in_one_sentence, image_file, save_image
 from mmseg_semi.models import load_segmentor
 from mmseg_semi.models.features import last_head
 from mmseg_semi.visualization import panel
@@ -46,7 +46,7 @@ def parse_args() -> argparse.Namespace:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument('--class', dest='class_name', help='class to explain')
     what.add_argument('--pixel', type=int, nargs=2, metavar=('X', 'Y'), help='pixel of the image to explain')
-    parser.add_argument('-o', '--out', type=Path, default=Path('grad_cam.png'), help='default: %(default)s')
+    parser.add_argument('-o', '--out', type=image_file, default=Path('grad_cam.png'), help='default: %(default)s')
     parser.add_argument('--layer', help='layer that is looked at; default: what makes the last features for the head')
     parser.add_argument('--predict-on', choices=['teacher', 'student'], help="default: the config's own predict_on")
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings')
@@ -172,7 +172,6 @@ def main() -> None:
         region = cv2.resize(where[:rows, :columns].astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
         outlines = cv2.findContours(region, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)[0]
         cv2.drawContours(shown, outlines, -1, YELLOW, thickness=1 + width // 300)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
     save_image(panel([[shown, painted]], ['image', classes[category]]), args.out)
     print(f'{classes[category]} at {layer}: {args.out}')
 

@@ -67,7 +67,6 @@ def main() -> None:
             'val_dataloader.dataset.data_root=DATA, or give --no-predictions'
         ) from None
     page = build_report(methods, evaluations, comparison, shlex.join(['python', *sys.argv]))
-    args.out.parent.mkdir(parents=True, exist_ok=True)
     with replace_file(args.out) as draft:
         draft.write_text(page, encoding='utf-8')
     print(f'{args.out}: {len(methods)} methods, {len(args.work_dirs)} runs, {len(page) / 1e6:.1f} MB')

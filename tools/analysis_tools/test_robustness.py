@@ -51,7 +51,6 @@ def main() -> None:
     subject = describe(args, cfg)
     results = read(out, subject)
     position = behind_loading(cfg)
-    out.parent.mkdir(parents=True, exist_ok=True)
     for name, severity in [('clean', 0), *itertools.product(corruptions, args.severities)]:
         if str(severity) in results.get(name, {}):
             continue

@@ -16,7 +16,6 @@ from functools import partial
 from itertools import combinations
 from pathlib import Path
 
-import cv2
 import numpy as np
 from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.dataset import BaseDataset
@@ -25,7 +24,7 @@ from mmseg.registry import DATASETS
 
 from mmseg_semi.datasets import SampleIndex, SemiDataset
 from mmseg_semi.datasets.checks import Inspection, data_infos, inspect, reads_annotations
-from mmseg_semi.datasets.conversion import add_workers, errors_in_one_sentence, track
+from mmseg_semi.datasets.conversion import add_workers, errors_in_one_sentence, image_file, save_image, track
 from mmseg_semi.datasets.semi_dataset import is_comment, load_dataset
 from mmseg_semi.utils.seed import derive_seed
 from mmseg_semi.visualization import draw_sample, panel
@@ -122,7 +121,7 @@ def draw_page(dataset: SemiDataset, num_rows: int, seed: int) -> np.ndarray:
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', type=Path, help='config file')
-    parser.add_argument('--out', type=Path, help='picture to write (default: work_dirs/CONFIG_NAME/check_dataset.png)')
+    parser.add_argument('--out', type=image_file, help='default: work_dirs/CONFIG_NAME/check_dataset.png')
     parser.add_argument('--rows', type=int, default=4, help='samples of each part to draw (default: %(default)s)')
     parser.add_argument('--seed', type=int, default=0, help='of the drawn samples (default: %(default)s)')
     parser.add_argument('--show', type=int, default=10, help='problems of each kind to name (default: %(default)s)')
@@ -164,8 +163,7 @@ def main(args: argparse.Namespace) -> int:
         print('No picture is drawn before all files can be read')
         return 1
     out = args.out or Path('work_dirs') / args.config.stem / 'check_dataset.png'
-    out.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(out), draw_page(train, args.rows, args.seed)[..., ::-1])
+    save_image(draw_page(train, args.rows, args.seed), out)
     print(f'Samples of each branch: {out}')
     return 1 if problems else 0
 

@@ -82,9 +82,8 @@ def main(args: argparse.Namespace) -> None:
         print(f'Checking {len(paths)} images of {part}')
         track(check_size, list(paths.values()), args.workers)
     convert(convert_label, tasks, args.workers, 'annotations of 19 classes')
-    both = args.root / 'splits/trainval/labeled.txt'
-    both.parent.mkdir(parents=True, exist_ok=True)
-    write_names(both, [f'{part}/{name}' for part in ('train', 'val') for name in found[part]])
+    both = [f'{part}/{name}' for part in ('train', 'val') for name in found[part]]
+    write_names(args.root / 'splits/trainval/labeled.txt', both)
 
 
 if __name__ == '__main__':

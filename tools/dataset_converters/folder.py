@@ -61,7 +61,6 @@ def main(args: argparse.Namespace) -> None:
     track(partial(check, num_classes=args.num_classes), tasks, args.workers)
     print('All are sound')
     if args.out:
-        args.out.mkdir(parents=True, exist_ok=True)
         for part in ('labeled', 'unlabeled'):
             names = [name for name in images if (name in annotations) == (part == 'labeled')]
             header = f'{part}: {len(names)} of {len(images)} images, by whether they have an annotation (folder.py)'

@@ -47,7 +47,6 @@ def main(args: argparse.Namespace) -> None:
     unlabeled = [name for name in rest if name not in both]
     if not labeled or not unlabeled:
         raise ValueError(f'{len(labeled)} labelled and {len(unlabeled)} unlabelled images: both parts need some')
-    args.out.mkdir(parents=True, exist_ok=True)
     for part, chosen, source in (
         ('labeled', labeled, args.labeled.name),
         ('unlabeled', unlabeled, args.unlabeled.name if args.unlabeled else f'{args.train.name} less the labelled'),

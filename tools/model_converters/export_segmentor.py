@@ -13,6 +13,7 @@ from mmengine.config import Config
 from mmengine.runner import CheckpointLoader
 
 from mmseg_semi.models import branch_weights
+from mmseg_semi.utils.files import replace_file
 
 # What testing and inference need of a config.
 KEPT = (
@@ -66,8 +67,8 @@ def main() -> None:
         raise SystemExit(f'{args.checkpoint}: {error}') from None
     if args.with_config and 'cfg' not in exported['meta']:
         raise SystemExit(f'{args.checkpoint} holds no config to write')
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(exported, args.out)
+    with replace_file(args.out) as draft:
+        torch.save(exported, draft)
     print(f'{args.out}: {args.branch}, {len(exported["state_dict"])} tensors')
     if args.with_config:
         config.write_text(exported['meta']['cfg'])

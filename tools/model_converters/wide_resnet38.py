@@ -74,7 +74,6 @@ def main() -> None:
         weights, in_place = convert(checkpoint.get('state_dict', checkpoint))
     except ValueError as error:
         raise SystemExit(f'{args.published}: {error}') from None
-    args.out.parent.mkdir(parents=True, exist_ok=True)
     with replace_file(args.out) as draft:
         torch.save(dict(state_dict=weights), draft)
     print(
