@@ -93,7 +93,8 @@ INTRODUCTION = """# Model zoo
 
 What was trained with this repository: the teacher's mIoU at the last iteration, mean +- standard deviation over seeds.
 There are no weights to download, since each run takes minutes. A config and a seed repeat it, bit by bit on the same
-kind of CPU; another one rounds otherwise, which makes it another run of the same method:
+kind of CPU; another one, or more than one thread (`OMP_NUM_THREADS=1`), rounds otherwise, which makes it another run
+of the same method:
 
 ```bash
 python tools/train.py CONFIG --work-dir work_dirs/NAME --cfg-options randomness.seed=SEED
