@@ -10,7 +10,8 @@ segmentor = _base_.model
 segmentor.data_preprocessor.size = crop_size
 segmentor.pretrained = 'open-mmlab://resnet101_v1c'
 segmentor.backbone.depth = 101
-segmentor.decode_head.sampler = dict(type='OHEMPixelSampler', thresh=0.7, min_kept=100000)
+segmentor.decode_head.sampler = dict(type='MeanOHEMPixelSampler', thresh=0.7, min_kept=100000)
+segmentor.auxiliary_head.loss_decode.avg_non_ignore = True
 segmentor.test_cfg = dict(mode='slide', crop_size=crop_size, stride=(534, 534))
 model = dict(_delete_=True, type='SemiSegmentor', segmentor=segmentor)
 train_dataloader = _base_.train_dataloader

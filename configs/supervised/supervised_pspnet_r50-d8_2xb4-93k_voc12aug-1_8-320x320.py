@@ -9,5 +9,6 @@ segmentor = _base_.model
 segmentor.data_preprocessor.size = _base_.crop_size
 segmentor.decode_head.num_classes = 21
 segmentor.auxiliary_head.num_classes = 21
+segmentor.decode_head.loss_decode.avg_non_ignore = segmentor.auxiliary_head.loss_decode.avg_non_ignore = True
 model = dict(_delete_=True, type='SemiSegmentor', segmentor=segmentor)
 train_cfg = dict(max_iters=92640)  # 9259 unlabelled images

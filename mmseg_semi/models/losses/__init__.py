@@ -5,6 +5,7 @@ from .consistency import ConsistencyLosses
 from .directional_contrastive import DirectionalContrastiveLoss, directional_contrastive_loss
 from .feature_l2 import FeatureL2Loss, feature_l2_loss
 from .inter_pixel import InterPixelLoss, inter_pixel_loss
+from .ohem import MeanOHEMPixelSampler
 from .pixel_consistency import PixelConsistencyLoss, pixel_consistency_loss
 from .pseudo_label import PseudoLabelCrossEntropyLoss, pseudo_label_cross_entropy
 from .structured_consistency import StructuredConsistencyLoss, structured_consistency_loss
@@ -15,6 +16,7 @@ __all__ = [
     'DirectionalContrastiveLoss',
     'FeatureL2Loss',
     'InterPixelLoss',
+    'MeanOHEMPixelSampler',
     'PixelConsistencyLoss',
     'PseudoLabelCrossEntropyLoss',
     'StructuredConsistencyLoss',
