@@ -19,7 +19,8 @@ from mmseg.visualization import SegLocalVisualizer
 import mmseg_semi  # noqa: F401
 
 ROOT = Path(__file__).parents[1] / 'configs'
-LEAVES = sorted(path for path in ROOT.glob('*/*.py') if path.parent.name != '_base_')
+# Not those of users.
+LEAVES = sorted(path for path in ROOT.glob('*/*.py') if (path.parent / 'metafile.yml').is_file())
 TWINS = {path: path.parents[1] / 'supervised' for path in LEAVES if path.parent.name != 'supervised'}
 NAME = re.compile(
     r'(?P<method>[a-z-]+)_(?P<model>[a-z0-9]+)_(?P<backbone>[a-z0-9-]+)_(?P<gpus>\d+)xb(?P<batch>\d+)-'

@@ -1,8 +1,11 @@
+import json
 import re
 import shlex
 import shutil
 import subprocess
+from collections import defaultdict
 from pathlib import Path
+from statistics import mean, stdev
 
 import numpy as np
 import pytest
@@ -17,6 +20,9 @@ from mmseg_semi.datasets.textured_scenes import render_scene
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / 'docs').rglob('*.md'))
+READMES = [ROOT / 'README.md', *sorted(ROOT.glob('projects/*/README.md'))]
+TOOL = re.compile(r'(?<![\w/])(?:tools|projects|\.dev_scripts)/[\w/]+\.(?:py|sh)')
+each_page = pytest.mark.parametrize('page', [*READMES, *PAGES], ids=lambda page: str(page.relative_to(ROOT)))
 
 
 def blocks(page, language):
@@ -37,6 +43,67 @@ def test_every_tool_and_config_on_a_page_is_there(page):
         assert 'mine' in path or (ROOT / path).is_file(), path
     for name in re.findall(r'^NAME=(.+)$', text, re.MULTILINE):
         assert list(ROOT.glob(f'configs/*/{name}.py')), name
+
+
+def anchors(page):
+    """The anchors of a page's titles, as GitHub makes them."""
+    titles = re.findall(r'^#+ (.+)$', re.sub(r'```.*?```', '', page.read_text(), flags=re.DOTALL), re.MULTILINE)
+    plain = [re.sub(r'[^\w -]', '', re.sub(r'\[(.*?)\]\(.*?\)', r'\1', title)) for title in titles]
+    return {title.strip().lower().replace(' ', '-') for title in plain}
+
+
+@each_page
+def test_every_link_leads_to_a_file_and_a_title_that_are_there(page):
+    for link in re.findall(r'\]\(([^)\s]+)\)', re.sub(r'```.*?```', '', page.read_text(), flags=re.DOTALL)):
+        if not link.startswith('http'):
+            path, _, anchor = link.partition('#')
+            target = page.parent / path if path else page
+            assert target.exists(), link
+            if anchor:
+                assert anchor in anchors(target / 'README.md' if target.is_dir() else target), link
+
+
+def source(tool):
+    """The code that reads the options of a tool: its own, what it imports from this package, what it calls."""
+    text = (ROOT / tool).read_text()
+    if tool.endswith('.sh'):
+        return text + ''.join(source(name) for name in re.findall(r'tools/[\w/]+\.(?:py|sh)', text) if name != tool)
+    modules = [ROOT / f'{name.replace(".", "/")}.py' for name in re.findall(r'^from (mmseg_semi[\w.]*) ', text, re.M)]
+    return text + ''.join(path.read_text() for path in modules if path.is_file())
+
+
+@each_page
+def test_every_option_on_a_page_is_one_of_its_tool(page):
+    for line in page.read_text().replace('\\\n', ' ').splitlines():
+        tools = list(TOOL.finditer(line))
+        sources = [source(tool[0]) for tool in tools]
+        for option in re.findall(r'(?<![\w-])--[a-z][a-z-]+', line[tools[0].start() :]) if tools else []:
+            assert any(re.search(rf"{option}['\"\s)]", text) for text in sources), line
+
+
+@pytest.mark.parametrize(
+    ('page', 'records', 'number'),
+    [
+        ('README.md', ['scenes_benchmark/results', 'scenes_benchmark/self_training'], 10),
+        ('projects/camvid_benchmark/README.md', ['camvid_benchmark/results/small'], 6),
+    ],
+)
+def test_a_table_of_seeds_and_gains_says_what_the_records_say(page, records, number):
+    runs = [json.loads(x) for path in records for x in (ROOT / f'projects/{path}.jsonl').read_text().splitlines()]
+    mious = defaultdict(dict)
+    for run in runs:
+        if run.get('fraction', '1_8') == '1_8' and not run.get('options'):
+            mious[run['method']][run['seed']] = run['miou_teacher']
+    expected = {}
+    for values in mious.values():
+        gains = [values[seed] - mious['supervised'][seed] for seed in range(3)]
+        expected[tuple(f'{values[seed]:.1f}' for seed in range(3))] = f'{mean(gains):.1f} +- {stdev(gains):.1f}'
+    table = re.search(r'^\| \| seed 0 \| seed 1 \| seed 2 \| gain .*?\n\n', (ROOT / page).read_text(), re.M | re.S)[0]
+    rows = [[cell.strip() for cell in line.split('|')[1:-1]] for line in table.splitlines()[2:] if line]
+    assert len(rows) == number
+    for name, *seeds, gain in (row[:5] for row in rows):
+        found = expected[tuple(seeds)]
+        assert gain == ('' if name == 'supervised only' else found), name
 
 
 @pytest.mark.parametrize(('page', 'dataset'), [('voc', 'voc12aug'), ('cityscapes', 'cityscapes')])

@@ -104,6 +104,8 @@ def make(config: str, method: str, labeled: str, unlabeled: str | None, out: Pat
         bases.append(osp.relpath(METHODS / f'{method}.py', folder))
         model, parts = 'segmentor=_base_.model, **_base_.method', f'{parts}, unlabeled=unlabeled'
         paired = method == 'context_aware_consistency'
+        if paired:  # the paper's 5 of 80 epochs on the labels alone
+            model = f'segmentor=_base_.model, unsup_start={base.train_cfg.max_iters // 16}, **_base_.method'
         ratio.append(ratio[0] if paired else 2 * ratio[0])
         block = unlabeled_part(config, dataset, paired, labeled, osp.abspath(unlabeled))
     return TEMPLATE.format(

@@ -59,11 +59,6 @@ class Prediction:
         return self.logits.float() if half else self.logits
 
     @cached_property
-    def log_prob(self) -> Tensor:
-        """Tensor: Log-softmax over the classes, (B, C, H, W)."""
-        return self._wide.log_softmax(dim=1)
-
-    @cached_property
     def prob(self) -> Tensor:
         """Tensor: Softmax over the classes, (B, C, H, W), in [0, 1]."""
         return self._wide.softmax(dim=1)

@@ -23,11 +23,11 @@ from mmseg.datasets import BaseSegDataset
 from mmseg.evaluation import IoUMetric
 from mmseg.registry import DATASETS
 
+from mmseg_semi.datasets.conversion import IGNORED
 from mmseg_semi.evaluation import BoundaryIoUMetric, CalibrationMetric
 
 from .runs import Method, Run
 
-IGNORED = 255
 ONE_WRONG, ALL_WRONG = np.array([255, 214, 10]), np.array([193, 18, 31])  # RGB, from yellow to red
 
 

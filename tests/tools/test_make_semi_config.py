@@ -59,6 +59,18 @@ def test_what_it_writes_trains(run_tool, supervised, tmp_path, method):
     assert trained(out, path).model.mixes_pairs == (method != 'context_aware_consistency')
 
 
+def test_contrast_waits_for_the_paper_s_5_of_80_epochs(run_tool, supervised, tmp_path):
+    path, root = supervised
+    cfg = Config.fromfile(path)
+    cfg.train_cfg.max_iters = 160
+    cfg.dump(path)
+    lists = [f'{root}/splits/{name}.txt' for name in ('labeled', 'unlabeled')]
+    options = ('--method', 'context_aware_consistency', '--labeled', lists[0], '--unlabeled', lists[1])
+    done = run_tool('make_semi_config.py', path, *options, '-o', tmp_path / 'semi.py')
+    assert done.returncode == 0, done.stderr
+    assert Config.fromfile(tmp_path / 'semi.py').model.unsup_start == 10
+
+
 def trained(out, path):
     """Train a config that the tool made of another one."""
     cfg = Config.fromfile(out)

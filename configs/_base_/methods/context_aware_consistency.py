@@ -14,7 +14,7 @@ views = [
         crop_size=(320, 320),
         stride=8,
         iou_range=(0.1, 1.0),
-        pad_val=(103.53, 116.28, 123.675),  # the mean of ImageNet in BGR, which labelled images are padded with too
+        pad_val=(103.53, 116.28, 123.675),  # the mean of ImageNet in BGR; what is padded is masked
     ),
     dict(type='MultiView', crop1=own_augmentation, crop2=own_augmentation),
 ]

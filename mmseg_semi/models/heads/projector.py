@@ -10,7 +10,8 @@ class Projector(BaseModule):
 
     Projector :math:`\Phi` of `Semi-supervised Semantic Segmentation with Directional Context-aware Consistency
     <https://arxiv.org/abs/2106.14133>`_, section 3.2: two fully connected layers for every pixel, with a ReLU between.
-    It takes the loss of context upon itself, so that the features before it may keep theirs.
+    It takes the loss of context upon itself, so that the features before it may keep theirs. (The authors' code has as
+    many hidden channels as the features; the paper says 128 for both layers.)
 
     Args:
         in_channels (int): Channels of the features.

@@ -172,7 +172,7 @@ def _attend(phi: Tensor, negatives: Tensor, same_place: Tensor | None) -> tuple[
 class DirectionalContrastiveLoss(nn.Module):
     """:func:`directional_contrastive_loss` with its settings.
 
-    Rows II to VIII of the paper's Table 3 turn off one setting after the other; :class:`FeatureL2Loss` makes row I.
+    Rows II to V of the paper's Table 3 turn settings off; :class:`FeatureL2Loss` makes row I.
 
     Args:
         temperature (float): Defaults to 0.1.

@@ -42,8 +42,8 @@ class ContextAwareConsistency(SemiSegmentor):
         num_negatives (int): Most negatives of an anchor (Table 4). Defaults to 19200.
         new_negatives (int): How many of them the present batch gives, on all ranks together; the others come from the
             memory bank. Defaults to 6400.
-        **kwargs: See :class:`SemiSegmentor`. The paper trains on the labels alone for the first 5 of 80 epochs: set
-            ``unsup_start``.
+        **kwargs: See :class:`SemiSegmentor`, without ``ema_teacher``: pseudo labels are the student's own. The paper
+            trains on the labels alone for the first 5 of 80 epochs: set ``unsup_start``.
 
     Raises:
         ValueError: If the decode head has no classifier ``conv_seg``, the projector does not fit it, or a number is
@@ -62,7 +62,7 @@ class ContextAwareConsistency(SemiSegmentor):
         new_negatives: int = 6400,
         **kwargs,
     ) -> None:
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, ema_teacher=False, **kwargs)
         if min(stride, num_negatives, new_negatives) < 1:
             raise ValueError('ContextAwareConsistency: stride, num_negatives and new_negatives must be positive')
         self.stride = stride
@@ -223,5 +223,5 @@ class ContextAwareConsistency(SemiSegmentor):
         return (1 - false / pairs.clamp(min=1)).float()
 
     def student_input(self, views: UnlabeledViews) -> tuple[Tensor, Target]:
-        """Show the first crops, and what the teacher says of them, in pictures."""
+        """Show the first crops, and the student's own pseudo labels, in pictures."""
         return views.crop1.image, self.teacher_target(views.crop1)

@@ -292,6 +292,18 @@ def test_what_does_not_fit_is_refused_when_built(options, message):
         MODELS.build(dict(type='ContextAwareConsistency', segmentor=tiny_segmentor(), **options))
 
 
+def test_pictures_show_the_student_s_own_labels():
+    model = build()
+    images, samples = torch.randn(2, 3, SIZE, SIZE, dtype=torch.float64), [SegDataSample(), SegDataSample()]
+    views = UnlabeledViews.gather(dict(crop1=images), dict(crop1=samples))
+    image, target = model.student_input(views)
+    student, teacher = (
+        model.seg_logits(network, image).argmax(dim=1) for network in (model.eval().student, model.teacher)
+    )
+    assert torch.equal(target.label, student)
+    assert not torch.equal(target.label, teacher)
+
+
 def test_a_stride_that_the_features_cannot_be_pooled_to_is_refused():
     model = build()
     model.stride = 6
