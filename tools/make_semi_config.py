@@ -28,6 +28,10 @@ GEOMETRY = {
     'RandomChoiceResize', 'RandomCrop', 'RandomFlip', 'RandomResize', 'RandomRotate', 'RandomRotFlip', 'Resize',
     'ResizeShortestEdge', 'ResizeToMultiple',
 }  # fmt: skip
+# What is done to all images alike.
+PREPARATION = {'AdjustGamma', 'CLAHE', 'Rerange', 'RGB2Gray'}
+# What unlabelled images have no use for, or a method's own views in its place.
+LEFT_OUT = {'LoadAnnotations', 'LoadImageFromFile', 'PackSegInputs', 'PhotoMetricDistortion'}
 
 TEMPLATE = """# Made by tools/make_semi_config.py: {name}, trained with {method}.
 _base_ = [
@@ -53,13 +57,12 @@ train_cfg = dict(_delete_=True, type='SemiIterBasedTrainLoop', {train_cfg})
     invalid_loss=dict(type='InvalidLossHook'),
     pseudo_label=dict(type='PseudoLabelVisualizationHook'),
 )
-randomness = dict(seed=0)
-"""
+{rest}"""
 UNLABELED = """geometry = [
 {geometry}]
 {crop}unlabeled = dict(
     type='UnlabeledDataset',
-{source}    pipeline=[dict(type='LoadUnlabeledImage'), *geometry, *{views}],
+{source}    pipeline=[{loader}, *geometry, *{views}],
 )
 """
 
@@ -108,6 +111,9 @@ def make(config: str, method: str, labeled: str, unlabeled: str | None, out: Pat
             model = f'segmentor=_base_.model, unsup_start={base.train_cfg.max_iters // 16}, **_base_.method'
         ratio.append(ratio[0] if paired else 2 * ratio[0])
         block = unlabeled_part(config, dataset, paired, labeled, osp.abspath(unlabeled))
+    rest = '' if base.get('randomness', {}).get('seed') is not None else 'randomness = dict(seed=0)\n'
+    if any(hook['type'] == 'EMAHook' for hook in base.get('custom_hooks') or []):  # the teacher is one already
+        rest += "custom_hooks = [hook for hook in _base_.custom_hooks if hook['type'] != 'EMAHook']\n"
     return TEMPLATE.format(
         name=osp.basename(config),
         method=method,
@@ -122,6 +128,7 @@ def make(config: str, method: str, labeled: str, unlabeled: str | None, out: Pat
         ratio=ratio,
         parts=parts,
         train_cfg=arguments({k: v for k, v in base.train_cfg.items() if k not in ('type', 'by_epoch')}),
+        rest=rest,
     )
 
 
@@ -129,15 +136,29 @@ def unlabeled_part(config: str, dataset: dict, paired: bool, labeled: str, unlab
     """Write the unlabelled dataset, whose images are scaled and cropped as labelled ones are.
 
     Raises:
-        SystemExit: If they are not cropped.
+        SystemExit: If they are not cropped, or read in an own way.
     """
     # Crops with cat_max_ratio look at classes, of which unlabelled images have none.
-    geometry = [{k: v for k, v in s.items() if k != 'cat_max_ratio'} for s in dataset.pipeline if s.type in GEOMETRY]
+    kept = [step for step in dataset.pipeline if step.type in GEOMETRY | PREPARATION]
+    geometry = [{k: v for k, v in step.items() if k != 'cat_max_ratio'} for step in kept]
+    unknown = [step.type for step in dataset.pipeline if step not in kept and step.type not in LEFT_OUT]
+    if unknown:
+        print(
+            f'Unlabelled images do not pass {", ".join(unknown)}: add to their pipeline what prepares images; what '
+            'augments them, the views of the method do'
+        )
+    loader = dataset.pipeline[0]
+    if loader.type != 'LoadImageFromFile':
+        raise SystemExit(f'{config} reads images with {loader.type}, unlabelled ones are read with LoadImageFromFile')
     crops = [step['crop_size'] for step in geometry if step['type'] == 'RandomCrop']
     if not crops:
-        raise SystemExit(f'the training pipeline of {config} has no RandomCrop: add one, so that images can be stacked')
+        raise SystemExit(
+            f'the training pipeline of {config} has no RandomCrop: add one, so that images can be stacked; where all '
+            'have one size already, one of that size'
+        )
     if paired:
-        geometry = geometry[: [step['type'] for step in geometry].index('RandomCrop')]
+        crop = [step['type'] for step in geometry].index('RandomCrop')
+        geometry = geometry[:crop] + [step for step in geometry[crop:] if step['type'] in PREPARATION]
     if osp.isdir(unlabeled):
         source = f'    data_prefix=dict(img_path={unlabeled!r}),\n'
     else:
@@ -148,6 +169,7 @@ def unlabeled_part(config: str, dataset: dict, paired: bool, labeled: str, unlab
         if suffix not in IMAGE_SUFFIXES:  # those are tried anyway
             source += f'    img_suffix={suffix!r},\n'
     return UNLABELED.format(
+        loader=call({**loader, 'type': 'LoadUnlabeledImage'}),
         geometry=''.join(f'    {call(step)},\n' for step in geometry),
         crop=f'views = _base_.views\nviews[0].crop_size = {crops[0]!r}\n' if paired else '',
         views='views' if paired else '_base_.views',

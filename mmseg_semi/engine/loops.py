@@ -1,5 +1,6 @@
 from itertools import chain, repeat
 
+from mmengine.hooks import EMAHook
 from mmengine.runner import IterBasedTrainLoop, Runner, ValLoop
 from mmseg.registry import LOOPS
 from torch.utils.data import DataLoader
@@ -18,7 +19,7 @@ class SemiIterBasedTrainLoop(IterBasedTrainLoop):
     was drawn at random, and comes back with the checkpoint, is the sampler's again.
 
     Raises:
-        ValueError: If the model has a teacher that no hook would update.
+        ValueError: If the model has a teacher that no hook would update, or beside it another moving average.
     """
 
     def __init__(self, runner: Runner, *args, **kwargs) -> None:
@@ -28,11 +29,17 @@ class SemiIterBasedTrainLoop(IterBasedTrainLoop):
     def run(self):
         """Train."""
         model = unwrapped(self.runner.model)
-        if hasattr(model, 'teacher') and not any(isinstance(hook, MeanTeacherHook) for hook in self.runner.hooks):
-            raise ValueError(
-                f'the teacher of {type(model).__name__} would stay as it is: '
-                'set default_hooks.mean_teacher=dict(type="MeanTeacherHook")'
-            )
+        if hasattr(model, 'teacher'):
+            if not any(isinstance(hook, MeanTeacherHook) for hook in self.runner.hooks):
+                raise ValueError(
+                    f'the teacher of {type(model).__name__} would stay as it is: '
+                    'set default_hooks.mean_teacher=dict(type="MeanTeacherHook")'
+                )
+            if any(isinstance(hook, EMAHook) for hook in self.runner.hooks):
+                raise ValueError(
+                    f'the teacher of {type(model).__name__} is a moving average already, and the EMAHook would put '
+                    'another one into checkpoints: take it out of custom_hooks'
+                )
         if self._iter > 0:
             sampler = self.dataloader.sampler
             if getattr(sampler, 'seed', None) == self._seed:

@@ -1,4 +1,4 @@
 from .panel import colorize, heat, panel
-from .views import draw_sample
+from .views import draw_samples
 
-__all__ = ['colorize', 'draw_sample', 'heat', 'panel']
+__all__ = ['colorize', 'draw_samples', 'heat', 'panel']

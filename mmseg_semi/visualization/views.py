@@ -9,17 +9,34 @@ from mmseg_semi.models.device_photometric import device_photometric
 from .panel import colorize
 
 
-def draw_sample(sample: dict, palette: Sequence[Sequence[int]]) -> dict[str, np.ndarray]:
-    """Draw what a sample of :class:`SemiDataset` feeds the network.
+def draw_samples(samples: Sequence[dict], palette: Sequence[Sequence[int]]) -> list[dict[str, np.ndarray]]:
+    """Draw what samples of one part of a :class:`SemiDataset` feed the network.
 
     Args:
-        sample (dict): ``inputs`` and ``data_samples``, dicts with one entry a view.
+        samples (Sequence[dict]): ``inputs`` and ``data_samples``, dicts with one entry a view.
         palette (Sequence): RGB colour of each class.
 
     Returns:
-        dict[str, np.ndarray]: Pictures, (H, W, 3) uint8, RGB, by title: each view, black where the image does not show;
-        its annotation; and where boxes of a partner (``cutmix_region``) or any other map of numbers lies.
+        list[dict[str, np.ndarray]]: For each sample pictures, (H, W, 3) uint8, RGB, by title, the same for all: each
+        view, black where the image does not show; its annotation; and where boxes of a partner (``cutmix_region``) or
+        any other map of numbers lies, which is drawn once, over the last of the views that share it in all samples.
     """
+    drawn = [_draw_views(sample, palette) for sample in samples]
+    views = list(samples[0]['inputs'])
+    for i, view in enumerate(views):
+        for key in drawn[0][1][view]:
+            shared = (
+                all(np.array_equal(maps[other].get(key), maps[view][key]) for _, maps in drawn)
+                for other in views[i + 1 :]
+            )
+            if not any(shared):
+                for pictures, maps in drawn:
+                    pictures[f'{view}: {key}'] = _draw_map(pictures[view], maps[view][key])
+    return [pictures for pictures, _ in drawn]
+
+
+def _draw_views(sample: dict, palette: Sequence[Sequence[int]]) -> tuple[dict[str, np.ndarray], dict[str, dict]]:
+    """Draw each view and its annotation, and give its other maps."""
     pictures, maps = {}, {}
     for view, tensor in sample['inputs'].items():
         tensor = device_photometric(tensor, sample['data_samples'][view].get('photometric', ()))
@@ -32,13 +49,7 @@ def draw_sample(sample: dict, palette: Sequence[Sequence[int]]) -> dict[str, np.
             label = fields.pop('gt_sem_seg')
             pictures[f'{view}: annotation'] = _blend(image, colorize(label, palette), label != 255)
         maps[view] = fields
-    for view, fields in maps.items():
-        for key, field in fields.items():
-            # A map that the views share is drawn once, over the last of them.
-            later = list(maps)[list(maps).index(view) + 1 :]
-            if not any(np.array_equal(maps[other].get(key), field) for other in later):
-                pictures[f'{view}: {key}'] = _draw_map(pictures[view], field)
-    return pictures
+    return pictures, maps
 
 
 def _is_map(field) -> bool:

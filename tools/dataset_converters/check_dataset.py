@@ -27,7 +27,7 @@ from mmseg_semi.datasets.checks import Inspection, data_infos, inspect, reads_an
 from mmseg_semi.datasets.conversion import add_workers, errors_in_one_sentence, image_file, save_image, track
 from mmseg_semi.datasets.semi_dataset import is_comment, load_dataset
 from mmseg_semi.utils.seed import derive_seed
-from mmseg_semi.visualization import draw_sample, panel
+from mmseg_semi.visualization import draw_samples, panel
 
 KINDS = ('missing', 'unreadable', 'mismatched', 'out of range', 'duplicated', 'leaking')
 # Pairs of parts that may hold the same images.
@@ -108,14 +108,11 @@ def draw_page(dataset: SemiDataset, num_rows: int, seed: int) -> np.ndarray:
     """Draw a row of samples, one of each part, for each of some images spread over the lists; (H, W, 3), RGB."""
     palette, rows = dataset.metainfo['palette'], [{} for _ in range(num_rows)]
     for source, (name, part) in enumerate(dataset.parts.items()):
-        for row, local in enumerate(np.linspace(0, len(part) - 1, num_rows).astype(int)):
-            index = SampleIndex(dataset.offset(name) + int(local), derive_seed(seed, source, row))
-            pictures = draw_sample(dataset[index], palette)
-            rows[row].update({PREFIXES.get(name, '') + title: picture for title, picture in pictures.items()})
-    titles = list(dict.fromkeys(title for row in rows for title in row))  # views may share a map in one row, not in all
-    blanks = [np.zeros_like(next(iter(row.values()))) for row in rows]
-    pictures = [[row.get(title, blank) for title in titles] for row, blank in zip(rows, blanks, strict=True)]
-    return panel(pictures, titles, max_width=400)
+        chosen = dataset.offset(name) + np.linspace(0, len(part) - 1, num_rows).astype(int)
+        samples = [dataset[SampleIndex(int(i), derive_seed(seed, source, row))] for row, i in enumerate(chosen)]
+        for row, pictures in zip(rows, draw_samples(samples, palette), strict=True):
+            row.update({PREFIXES.get(name, '') + title: picture for title, picture in pictures.items()})
+    return panel([list(row.values()) for row in rows], list(rows[0]), max_width=400)
 
 
 def parse_args() -> argparse.Namespace:

@@ -65,7 +65,16 @@ class StrongPhotometric(BaseTransform):
         self.on_device = on_device
 
     def transform(self, results: dict) -> dict:
-        """Augment ``results['img']``, or say how."""
+        """Augment ``results['img']``, or say how.
+
+        Raises:
+            ValueError: If its values are not of eight bits.
+        """
+        if results['img'].dtype != np.uint8:
+            raise ValueError(
+                f'StrongPhotometric: colours go from 0 to 255, as uint8, but an image is {results["img"].dtype}: load '
+                'it without to_float32 and in eight bits, or leave the transform out of the views'
+            )
         steps = self._draw()
         if self.on_device:
             results['photometric'] = [*results.get('photometric', []), *steps]
