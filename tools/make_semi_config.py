@@ -20,8 +20,8 @@ from mmseg.registry import DATASETS, MODELS
 
 from mmseg_semi.datasets.splits import IMAGE_SUFFIXES
 from mmseg_semi.engine.hooks import DatasetCheckHook
+from mmseg_semi.utils.config import imports_with_ours, load_config
 from mmseg_semi.utils.files import replace_file
-from mmseg_semi.utils.imports import imports_with_ours
 
 METHODS = Path(__file__).resolve().parents[1] / 'configs/_base_/methods'
 GEOMETRY = {
@@ -85,7 +85,7 @@ def make(config: str, method: str, labeled: str, unlabeled: str | None, out: Pat
     Raises:
         SystemExit: If the supervised config is of a kind that cannot be wrapped.
     """
-    base = Config.fromstring(f'_base_ = {config!r}', '.py') if '::' in config else Config.fromfile(config)
+    base = Config.fromstring(f'_base_ = {config!r}', '.py') if '::' in config else load_config(config)
     for key in ('model', 'train_dataloader', 'train_cfg'):
         if key not in base:
             raise SystemExit(f'{config} has no {key}: give the config file that you would train')

@@ -35,8 +35,8 @@ from mmseg_semi.engine.pseudo_labels import (
     write_pseudo_labels,
 )
 from mmseg_semi.models import load_segmentor
+from mmseg_semi.utils.config import imports_with_ours, load_config
 from mmseg_semi.utils.files import replace_file
-from mmseg_semi.utils.imports import imports_with_ours
 
 HEADER = """# Made by tools/self_training.py: labels, and pseudo labels with a confidence of {threshold} and more.
 _base_ = './supervised.py'
@@ -136,9 +136,7 @@ def compose(cfg: Config, folder: str, num_pseudo_labeled: int, threshold: float)
 
 def main(args: argparse.Namespace) -> None:
     check_threshold(args.threshold)
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
+    cfg = load_config(args.config, args.cfg_options)
     init_default_scope(cfg.get('default_scope', 'mmseg'))
     folder, names = find_unlabeled(cfg, args.images, args.list, labeled=find_labeled(cfg)[0])
     if args.checkpoint and not osp.isfile(args.checkpoint):

@@ -10,7 +10,7 @@ writes ``OUT_DIR/annotations/`` with a PNG of class ids for each image, 255 wher
 import argparse
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 from mmengine.device import get_device
 
 from mmseg_semi.datasets.conversion import errors_in_one_sentence
@@ -22,6 +22,7 @@ from mmseg_semi.engine.pseudo_labels import (
     write_pseudo_labels,
 )
 from mmseg_semi.models import load_segmentor
+from mmseg_semi.utils.config import load_config
 
 
 def parse_args() -> argparse.Namespace:
@@ -39,9 +40,7 @@ def parse_args() -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> None:
     check_threshold(args.threshold)
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
+    cfg = load_config(args.config, args.cfg_options)
     folder, names = find_unlabeled(cfg, args.images, args.list)
     model = load_segmentor(cfg, args.checkpoint, args.predict_on).to(get_device())
     record = dict(

@@ -6,6 +6,8 @@ import os.path as osp
 from mmengine.config import Config, DictAction
 from mmengine.runner import CheckpointLoader
 
+from mmseg_semi.utils.config import load_config
+
 from .launch import add_launcher, prepare_device
 
 
@@ -29,9 +31,7 @@ def load_test_config(args: argparse.Namespace) -> Config:
     Raises:
         SystemExit: Saying what is missing.
     """
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
+    cfg = load_config(args.config, args.cfg_options)
     _check(cfg, args)
     name = osp.splitext(osp.basename(args.config))[0]
     # The runner writes the config that it has into its folder; that of the training stays as it is.

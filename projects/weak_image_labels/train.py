@@ -31,6 +31,7 @@ import mmseg_semi  # noqa: F401
 from mmseg_semi.datasets.conversion import errors_in_one_sentence
 from mmseg_semi.engine.launch import add_launcher, join_processes, leave_together, train_to_end
 from mmseg_semi.engine.pseudo_labels import find_unlabeled, fingerprint_file, write_pseudo_labels
+from mmseg_semi.utils.config import load_config
 from mmseg_semi.utils.files import write_json
 
 from .class_activation_maps import localize
@@ -74,9 +75,7 @@ def prepare(args: argparse.Namespace) -> Task:
     Raises:
         FileNotFoundError, ValueError: Saying what cannot be trained on.
     """
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
+    cfg = load_config(args.config, args.cfg_options)
     if 'weak_labels' not in cfg:
         raise ValueError(f'{args.config} has no weak_labels: see README.md of this project')
     init_default_scope('mmseg')

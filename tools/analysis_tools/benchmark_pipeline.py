@@ -20,7 +20,6 @@ from statistics import median
 import cv2
 import numpy as np
 import torch
-from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import set_random_seed
 from mmseg.registry import DATASETS
@@ -33,6 +32,7 @@ from mmseg_semi.datasets import SemiDataset, semi_collate
 from mmseg_semi.datasets.conversion import errors_in_one_sentence
 from mmseg_semi.datasets.splits import find_images
 from mmseg_semi.models import SemiDataPreprocessor
+from mmseg_semi.utils.config import load_config
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 WEAK_STRONG, PAIRED = 'weak, strong, strong', 'paired crops'
@@ -170,7 +170,7 @@ def built_in(paths: list[Path]) -> dict[str, tuple[Callable[[int], object], str]
 
 def of_config(path: Path) -> dict[str, tuple[Callable[[int], object], str]]:
     """The same for each part of a config's training data."""
-    dataset = DATASETS.build(Config.fromfile(path).train_dataloader.dataset)
+    dataset = DATASETS.build(load_config(path).train_dataloader.dataset)
     if not isinstance(dataset, SemiDataset):
         raise SystemExit(f'{path}: train_dataloader.dataset is no SemiDataset')
     rows = {}

@@ -41,6 +41,7 @@ from mmseg_semi.datasets.conversion import errors_in_one_sentence
 from mmseg_semi.engine import CompileHook, MeanTeacherHook
 from mmseg_semi.engine.launch import prepare_device
 from mmseg_semi.models import SemiSegmentor
+from mmseg_semi.utils.config import load_config
 
 NORM = dict(type='BN', requires_grad=True)
 # Random networks are not confident: without its threshold a loss has as many pixels as it can.
@@ -150,7 +151,7 @@ def build_runner(args: argparse.Namespace, work_dir: str) -> Runner:
     Raises:
         SystemExit: If the config's model is none of this package.
     """
-    cfg = Config.fromfile(args.config) if args.config else random_training(args)
+    cfg = load_config(args.config) if args.config else random_training(args)
     cfg.merge_from_dict(args.cfg_options)
     cfg.work_dir, cfg.log_level = work_dir, 'ERROR'
     prepare_device(cfg, 'none', args.amp)

@@ -33,6 +33,7 @@ import mmseg_semi  # noqa: F401
 from mmseg_semi.datasets.conversion import errors_in_one_sentence, image_file, save_image
 from mmseg_semi.models import features_before_classifier, load_segmentor, overlap_cells, pool_to_stride
 from mmseg_semi.models.features import classifier
+from mmseg_semi.utils.config import load_config
 
 try:
     from sklearn.manifold import TSNE
@@ -199,9 +200,7 @@ def draw(samples: list[dict], maps: dict[str, np.ndarray], label: np.ndarray, me
 def main() -> None:
     args = parse_args()
     with errors_in_one_sentence():
-        cfg = Config.fromfile(args.config)
-        if args.cfg_options:
-            cfg.merge_from_dict(args.cfg_options)
+        cfg = load_config(args.config, args.cfg_options)
         init_default_scope(cfg.get('default_scope', 'mmseg'))
         checkpoints = {'baseline': args.baseline_checkpoint, 'model': args.checkpoint}
         networks = {

@@ -13,6 +13,7 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 
 from mmseg_semi.datasets.conversion import errors_in_one_sentence
+from mmseg_semi.utils.config import load_config
 
 
 def deployed(cfg: Config) -> torch.nn.Module:
@@ -27,9 +28,7 @@ def main() -> None:
     parser.add_argument('--shape', type=int, nargs=2, metavar=('H', 'W'), help='default: the crop of training')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings')
     args = parser.parse_args()
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
+    cfg = load_config(args.config, args.cfg_options)
     init_default_scope(cfg.get('default_scope', 'mmseg'))
     segmentor = cfg.model.get('segmentor', cfg.model)
     shape = args.shape or (segmentor.get('data_preprocessor') or {}).get('size')

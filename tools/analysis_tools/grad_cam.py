@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import torch
 from mmcv.transforms import Compose
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 from mmseg.models.segmentors.base import BaseSegmentor
 from mmseg.registry import DATASETS
 from torch import Tensor, nn
@@ -26,6 +26,7 @@ from mmseg_semi.datasets.checks import check_image
 from mmseg_semi.datasets.conversion import errors_in_one_sentence, image_file, save_image
 from mmseg_semi.models import load_segmentor
 from mmseg_semi.models.features import last_head
+from mmseg_semi.utils.config import load_config
 from mmseg_semi.visualization import panel
 
 try:
@@ -132,9 +133,7 @@ def main() -> None:
     args = parse_args()
     with errors_in_one_sentence():
         height, width = check_image(args.image, whole=True)
-        cfg = Config.fromfile(args.config)
-        if args.cfg_options:
-            cfg.merge_from_dict(args.cfg_options)
+        cfg = load_config(args.config, args.cfg_options)
         dataset = cfg.test_dataloader.dataset
         segmentor = load_segmentor(cfg, args.checkpoint, args.predict_on)
         classes = list({**DATASETS.get(dataset.type).METAINFO, **dataset.get('metainfo', {})}['classes'])

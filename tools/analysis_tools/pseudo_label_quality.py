@@ -11,7 +11,7 @@ import argparse
 
 import numpy as np
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 from mmengine.device import get_device
 from mmengine.registry import init_default_scope
 from mmengine.utils import track_iter_progress
@@ -23,6 +23,7 @@ from mmseg_semi.datasets.checks import check_annotation
 from mmseg_semi.datasets.conversion import IGNORED, errors_in_one_sentence
 from mmseg_semi.engine.pseudo_labels import segment
 from mmseg_semi.models import load_segmentor
+from mmseg_semi.utils.config import load_config
 
 
 def parse_args() -> argparse.Namespace:
@@ -57,9 +58,7 @@ def table(areas: list[Tensor], thresholds: list[float], classes: tuple[str, ...]
 def main(args: argparse.Namespace) -> None:
     if not all(0 <= threshold <= 1 for threshold in args.thresholds):
         raise ValueError(f'--thresholds {args.thresholds}: confidences are in [0, 1]')
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
+    cfg = load_config(args.config, args.cfg_options)
     init_default_scope(cfg.get('default_scope', 'mmseg'))
     dataset = DATASETS.build(cfg.val_dataloader.dataset)
     classes = dataset.metainfo['classes']

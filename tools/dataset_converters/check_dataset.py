@@ -26,6 +26,7 @@ from mmseg_semi.datasets import SampleIndex, SemiDataset
 from mmseg_semi.datasets.checks import Inspection, data_infos, inspect, reads_annotations
 from mmseg_semi.datasets.conversion import add_workers, errors_in_one_sentence, image_file, save_image, track
 from mmseg_semi.datasets.semi_dataset import is_comment, load_dataset
+from mmseg_semi.utils.config import load_config
 from mmseg_semi.utils.seed import derive_seed
 from mmseg_semi.visualization import draw_samples, panel
 
@@ -128,9 +129,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main(args: argparse.Namespace) -> int:
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
+    cfg = load_config(args.config, args.cfg_options)
     init_default_scope(cfg.get('default_scope', 'mmseg'))
     train, parts = load_parts(cfg)
     classes = train.metainfo['classes']
