@@ -100,7 +100,8 @@ def check_annotation(info: dict, num_classes: int) -> np.ndarray:
         raise DataError(
             'out of range',
             f'annotation {path} has the values {wrong.tolist()}, but ids go from 0 to {num_classes - 1}, and 255 is '
-            "ignored: correct the file, the dataset's classes, or reduce_zero_label",
+            'ignored: correct the file or the number of classes. Where ids start at 1, set reduce_zero_label in '
+            'configs, and count 0 as a class for tools',
         )
     return label
 
@@ -117,6 +118,11 @@ def _check_depth(path: str, num_classes: int) -> None:
                     f'annotation {path} has the values {wrong[:8].tolist()} in more than eight bits, but ids go from 0 '
                     f'to {num_classes - 1}, and 255 is ignored: correct the file',
                 )
+
+
+def count_pixels(label: np.ndarray, num_classes: int) -> np.ndarray:
+    """Count the pixels of each class, (num_classes,), in the ids of an annotation."""
+    return np.bincount(label.ravel(), minlength=num_classes)[:num_classes]
 
 
 class Inspection(NamedTuple):
@@ -142,19 +148,41 @@ def inspect(info: dict, num_classes: int | None = None) -> Inspection:
         pixels = None
         if num_classes is not None:
             label = check_annotation(info, num_classes)
-            pixels = np.bincount(label.ravel(), minlength=num_classes)[:num_classes]
+            pixels = count_pixels(label, num_classes)
     except DataError as error:
         return Inspection(path, error=(error.kind, str(error)))
     return Inspection(path, digest, pixels)
 
 
-def check_labeled(dataset: BaseSegDataset, name: str, num_classes: int | None = None) -> None:
+def absent_classes(pixels: np.ndarray, classes: Sequence[str]) -> list[str]:
+    """Name the classes that no annotation shows.
+
+    Args:
+        pixels (np.ndarray): (C,), the number of each class's pixels in all annotations.
+        classes (Sequence[str]): Names of the classes.
+
+    Raises:
+        ValueError: If all pixels are of one class, from which nothing can be learnt.
+    """
+    absent = [name for name, count in zip(classes, pixels, strict=True) if not count]
+    if len(absent) >= len(classes) - 1 > 0:
+        raise ValueError(
+            f'no annotation shows {", ".join(absent[:8])}, and all of them one class at most: ids go from 0 to '
+            f'{len(classes) - 1} and 255 is ignored, so masks of 0 and 255 must be mapped to 0 and 1'
+        )
+    return absent
+
+
+def check_labeled(dataset: BaseSegDataset, name: str, num_classes: int | None = None) -> np.ndarray:
     """Check all images and annotations of a dataset.
 
     Args:
         dataset (BaseSegDataset): With annotations.
         name (str): What it is, in words.
         num_classes (int, optional): Defaults to that of the dataset.
+
+    Returns:
+        np.ndarray: (num_classes,), the number of pixels of each class.
 
     Raises:
         DataError: See :func:`check_annotation`.
@@ -165,7 +193,7 @@ def check_labeled(dataset: BaseSegDataset, name: str, num_classes: int | None = 
         raise ValueError(f'{name} has no image: check data_prefix={dataset.data_prefix}, ann_file={dataset.ann_file!r}')
     num_classes = num_classes or len(dataset.metainfo['classes'])
     with ThreadPoolExecutor() as pool:
-        list(pool.map(lambda info: check_annotation(info, num_classes), infos))
+        return sum(pool.map(lambda info: count_pixels(check_annotation(info, num_classes), num_classes), infos))
 
 
 def check_unlabeled(dataset: BaseSegDataset) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import os.path as osp
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -13,6 +13,7 @@ from mmengine.dist import barrier, get_dist_info, is_main_process
 from mmseg.apis import inference_model
 from mmseg.models import BaseSegmentor
 from mmseg.registry import DATASETS
+from PIL import Image
 
 from mmseg_semi.datasets import PseudoLabeledDataset, UnlabeledDataset
 from mmseg_semi.datasets.checks import check_unlabeled, data_infos
@@ -111,7 +112,7 @@ def write_pseudo_labels(
         num_shown (int): Rows of the picture, at most. Defaults to 6.
 
     Raises:
-        ValueError: If an image cannot be read, or the folder has other pseudo labels.
+        ValueError: If an image cannot be read, the folder has other pseudo labels, or no pixel gets any.
     """
     rank, world_size = get_dist_info()
     if is_main_process():
@@ -132,6 +133,8 @@ def write_pseudo_labels(
     tasks = [(info['img_path'], Path(info['seg_map_path'])) for info in data_infos(images)]
     convert(write, tasks[rank::world_size], workers=1, what=f'pseudo labels in {out_dir}')
     barrier()
+    if is_main_process():
+        _report(tasks, classes['classes'])
 
     picture = out_dir / 'pseudo_labels.png'
     if is_main_process() and not picture.exists():
@@ -152,6 +155,19 @@ def fingerprint_file(path: str) -> list:
     """Tell one state of a file from another: path, size and time, for a record."""
     stat = Path(path).stat()
     return [osp.abspath(path), stat.st_size, stat.st_mtime_ns]
+
+
+def _report(tasks: list[tuple[str, Path]], classes: Sequence[str]) -> None:
+    """Say how many pixels have a pseudo label, and of which classes."""
+    counts = sum(np.bincount(np.asarray(Image.open(label)).ravel(), minlength=256) for _, label in tasks)
+    shares = counts[: len(classes)] / counts.sum()
+    if not shares.any():
+        raise ValueError(
+            f'no pixel of {len(tasks)} images has a pseudo label: take a lower --threshold, which '
+            'tools/analysis_tools/pseudo_label_quality.py helps to choose, or train the network longer'
+        )
+    named = ', '.join(f'{name} {share:.1%}' for name, share in zip(classes, shares, strict=True))
+    print(f'{shares.sum():.1%} of all pixels have a pseudo label: {named}')
 
 
 def _begin(out_dir: Path, record: dict) -> None:

@@ -1,5 +1,7 @@
 import shutil
+from pathlib import Path
 
+import numpy as np
 import pytest
 from mmengine.runner import Runner
 from PIL import Image
@@ -66,6 +68,20 @@ def test_a_missing_folder_is_named(config):
     cfg, _ = config
     cfg.train_dataloader.dataset.unlabeled.data_prefix.img_path = 'images/nowhere'
     refuses(cfg, 'folder of unlabelled images not found: .*nowhere')
+
+
+def test_labels_of_one_class_are_refused_and_a_class_without_labels_is_named(config):
+    cfg, root = config
+    for path in (root / 'annotations/train').iterdir():
+        label = np.asarray(Image.open(path))
+        Image.fromarray(np.where(label == 0, 1, label).astype(np.uint8)).save(path)
+    Runner.from_cfg(cfg).train()
+    (log,) = Path(cfg.work_dir).glob('*/*.log')
+    assert 'No labelled image shows sky: nobody teaches the network what that is' in log.read_text()
+    for path in (root / 'annotations/train').iterdir():
+        label = np.asarray(Image.open(path))
+        Image.fromarray(np.where(label == 1, 255, 0).astype(np.uint8)).save(path)
+    refuses(cfg, 'no annotation shows .*: ids go from 0 to 7 and 255 is ignored, so masks of 0 and 255 must be mapped')
 
 
 def test_an_empty_split_is_refused(config):

@@ -87,6 +87,13 @@ def test_a_training_whose_teacher_nobody_updates_is_refused(tiny_config):
         Runner.from_cfg(cfg).train()
 
 
+def test_another_moving_average_beside_the_teacher_is_refused(tiny_config):
+    cfg = tiny_config()
+    cfg.custom_hooks.append(dict(type='EMAHook'))
+    with pytest.raises(ValueError, match=r'is a moving average already.*take it out of custom_hooks'):
+        Runner.from_cfg(cfg).train()
+
+
 def test_in_training_the_teacher_follows_every_optimizer_step_and_validation_reports_both(tiny_config):
     cfg = tiny_config(max_iters=2)
     cfg.custom_hooks = [dict(type='MeanTeacherHook', momentum=1.0)]

@@ -20,6 +20,11 @@ def scenes(tiny_config, tiny_data, tmp_path):
     return cfg, root
 
 
+def relabel(root, change):
+    for path in (root / 'annotations/train').iterdir():
+        cv2.imwrite(str(path), change(cv2.imread(str(path), cv2.IMREAD_UNCHANGED)).astype(np.uint8))
+
+
 @pytest.fixture
 def check(run_tool, scenes, tmp_path):
     def check(*args):
@@ -33,7 +38,7 @@ def check(run_tool, scenes, tmp_path):
 def test_sound_data_give_no_problem_class_frequencies_and_a_page(check, tmp_path):
     done = check()
     assert done.returncode == 0, done.stdout + done.stderr
-    for kind in ('missing', 'unreadable', 'mismatched', 'out of range', 'duplicated', 'leaking'):
+    for kind in ('missing', 'unreadable', 'mismatched', 'out of range', 'duplicated', 'leaking', 'absent'):
         assert f'{kind}: none' in done.stdout
     sky = next(line for line in done.stdout.splitlines() if line.startswith('sky'))
     assert sky.split()[1].endswith('%')
@@ -72,6 +77,14 @@ def test_sound_data_give_no_problem_class_frequencies_and_a_page(check, tmp_path
             lambda root: shutil.copy(root / 'images/train/train_0000.png', root / 'images/train/train_0009.png'),
             'leaking: 1\n  labeled/unlabeled:',
         ),
+        (
+            lambda root: relabel(root, lambda label: np.where(label == 0, 1, label)),
+            'absent: 1\n  labeled: no annotation shows sky',
+        ),
+        (
+            lambda root: relabel(root, lambda label: np.where(label == 1, 255, 0)),
+            'absent: 1\n  labeled: no annotation shows ',
+        ),
     ],
     ids=[
         'missing',
@@ -81,6 +94,8 @@ def test_sound_data_give_no_problem_class_frequencies_and_a_page(check, tmp_path
         'duplicated',
         'leaking to val',
         'leaking to unlabelled',
+        'absent class',
+        'all of one class',
     ],
 )
 def test_each_kind_of_problem_is_reported_with_its_part(check, scenes, spoil, problem):

@@ -436,6 +436,19 @@ def mine(tmp_path):
     return tmp_path
 
 
+def label_upper_case(root):
+    (root / 'images/a.jpg').rename(root / 'images/c.JPG')
+    save(root / 'annotations/c.png', np.ones((6, 8), np.uint8))
+
+
+def test_a_class_that_no_annotation_shows_is_named(check_folder, mine):
+    save(mine / 'annotations/b.png', np.array([[0, 1, 255, 0] * 2] * 6, np.uint8))
+    done = check_folder('--suffix', '.jpg')
+    assert done.returncode == 0, done.stderr
+    assert 'No annotation shows id 2' in done.stdout
+    assert read_list(mine / 'splits/labeled.txt') == ['b']
+
+
 @pytest.fixture
 def check_folder(run_tool, mine):
     labels = ('--annotations', mine / 'annotations', '--num-classes', 3, '--out', mine / 'splits', '--workers', 2)
@@ -455,8 +468,10 @@ def test_a_folder_gives_lists_of_what_is_labelled_and_what_is_not(check_folder, 
         (lambda root: (root / 'images/a.jpg').write_bytes(b'no'), 'unreadable image'),
         (lambda root: save(root / 'annotations/b.png', np.full((6, 8), 3, np.uint8)), 'b.png has the values [3]'),
         (lambda root: save(root / 'annotations/b.png', np.zeros((6, 9), np.uint8)), 'both must show the same pixels'),
-        (lambda root: save(root / 'annotations/d.png', np.zeros((6, 8), np.uint8)), 'd.png has no image of its name'),
+        (lambda root: save(root / 'annotations/d.png', np.zeros((6, 8), np.uint8)), 'has no image of its name'),
         (lambda root: save(root / 'images/a.png', picture(6, 8)), 'differ only in their suffix'),
+        (lambda root: label_upper_case(root), 'labelled images end in .jpg, but not'),
+        (lambda root: save(root / 'annotations/b.png', np.full((6, 8), 255, np.uint8)), 'masks of 0 and 255 must be'),
     ],
 )
 def test_what_is_wrong_in_a_folder_is_named_and_no_list_written(check_folder, mine, spoil, message):

@@ -59,6 +59,29 @@ def test_what_it_writes_trains(run_tool, supervised, tmp_path, method):
     assert trained(out, path).model.mixes_pairs == (method != 'context_aware_consistency')
 
 
+def test_unlabelled_images_are_read_and_prepared_as_labelled_ones(run_tool, supervised, tmp_path):
+    path, root = supervised
+    cfg = Config.fromfile(path)
+    pipeline = cfg.train_dataloader.dataset.pipeline
+    pipeline[0].imdecode_backend = 'pillow'
+    pipeline.insert(2, dict(type='CLAHE', clip_limit=2.0))
+    pipeline.insert(3, dict(type='RandomCutOut', prob=0.0, n_holes=1, cutout_ratio=(0.1, 0.1)))
+    cfg.custom_hooks = [dict(type='EMAHook'), dict(type='EarlyStoppingHook', monitor='mIoU')]
+    cfg.randomness = dict(seed=7, deterministic=True)
+    cfg.dump(path)
+    lists = [f'{root}/splits/{name}.txt' for name in ('labeled', 'unlabeled')]
+    options = ('--method', 'unimatch', '--labeled', lists[0], '--unlabeled', lists[1])
+    done = run_tool('make_semi_config.py', path, *options, '-o', tmp_path / 'semi.py')
+    assert done.returncode == 0, done.stderr
+    assert 'Unlabelled images do not pass RandomCutOut: add to their pipeline what prepares images' in done.stdout
+    made = Config.fromfile(tmp_path / 'semi.py')
+    steps = made.train_dataloader.dataset.unlabeled.pipeline
+    assert steps[0] == dict(type='LoadUnlabeledImage', imdecode_backend='pillow')
+    assert steps[1] == dict(type='CLAHE', clip_limit=2.0)
+    assert made.custom_hooks == cfg.custom_hooks[1:]
+    assert made.randomness == cfg.randomness
+
+
 def test_contrast_waits_for_the_paper_s_5_of_80_epochs(run_tool, supervised, tmp_path):
     path, root = supervised
     cfg = Config.fromfile(path)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from conftest import CLASSES
 
 REPORT = 'analysis_tools/report.py'
 
@@ -81,6 +82,17 @@ def test_images_that_are_elsewhere_end_in_one_sentence_and_no_page(train, run_to
     assert '/nowhere' in done.stderr
     assert 'set --cfg-options val_dataloader.dataset.data_root=DATA, or give --no-predictions' in done.stderr
     assert not out.exists()
+
+
+def test_runs_of_different_classes_end_in_one_sentence_and_no_page(train, run_tool, tmp_path):
+    folders = [train('SemiSegmentor'), train('CutMixMeanTeacher')]
+    (config,) = folders[1].glob('*/vis_data/config.py')
+    fewer = f"\nval_dataloader['dataset']['metainfo'] = dict(classes={CLASSES[:-1]})\n"
+    config.write_text(config.read_text() + fewer)
+    done = run_tool(REPORT, *folders, '-o', tmp_path / 'report.html')
+    assert done.returncode == 1
+    assert done.stderr.endswith('have different classes: compare them in a report each')
+    assert not (tmp_path / 'report.html').exists()
 
 
 def test_without_predictions_neither_checkpoints_nor_images_are_needed(work_dir, run_tool, tmp_path):

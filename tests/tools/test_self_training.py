@@ -58,7 +58,7 @@ def read(path):
 
 def test_a_killed_run_goes_on_in_every_stage_and_repeats_none(run_tool, supervised, tmp_path, tiny_data):
     work_dir = tmp_path / 'out'
-    arguments = ('self_training.py', supervised, '--work-dir', work_dir, '--threshold', 0.13)
+    arguments = ('self_training.py', supervised, '--work-dir', work_dir, '--threshold', 0.01)
     for stage in ('1_supervised', '3_self_training'):
         DyingHook.dies_in = stage
         with pytest.raises(KeyboardInterrupt):
@@ -71,6 +71,7 @@ def test_a_killed_run_goes_on_in_every_stage_and_repeats_none(run_tool, supervis
     done = run_tool(*arguments)
     assert done.returncode == 0, done.stderr
     assert '1 to do, 5 done before' in done.stdout
+    assert '100.0% of all pixels have a pseudo label' in done.stdout
     assert [path.stat().st_mtime_ns for path in labels if path != labels[2]] == times
     # Checkpoints are written every other iteration, so that iteration 2 is trained on once more.
     expected = [(stage, i) for stage in ('1_supervised', '3_self_training') for i in (0, 1, 2, 2, 3)]
@@ -165,6 +166,13 @@ def test_pseudo_labels_are_written_of_the_images_that_a_config_trains_on(supervi
     chosen = tiny_data / 'splits/labeled.txt'
     cfg.train_dataloader.dataset.unlabeled = dict(cfg.unlabeled, ann_file=str(chosen))
     assert [Path(name).stem for name in find_unlabeled(cfg)[1]] == chosen.read_text().split()
+
+
+def test_a_threshold_that_no_pixel_reaches_ends_it(run_tool, supervised, tmp_path):
+    done = run_tool('self_training.py', supervised, '--work-dir', tmp_path / 'out', '--threshold', 0.999)
+    assert done.returncode == 1
+    assert 'no pixel of 6 images has a pseudo label: take a lower --threshold' in done.stderr
+    assert not (tmp_path / 'out/3_self_training').exists()
 
 
 def test_a_list_may_leave_its_folder(supervised, tiny_data, tmp_path):

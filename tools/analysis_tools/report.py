@@ -44,6 +44,9 @@ def predict(methods: list[Method], cache: Path, cfg_options: dict | None) -> dic
             print(f'{run.work_dir}: no last_checkpoint to predict with, left out of classes and pictures')
             continue
         evaluation = evaluations[run.work_dir] = evaluate(run, cache, cfg_options)
+        first, other = next(iter(evaluations.items()))
+        if evaluation.iou.keys() != other.iou.keys():
+            raise ValueError(f'{first} and {run.work_dir} have different classes: compare them in a report each')
         logged = run.validations[-1]['mIoU']
         print(f'{run.work_dir}: mIoU {evaluation.miou:.2f}, logged {logged:.2f}', flush=True)
     return evaluations

@@ -23,14 +23,14 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
 
 from mmseg_semi.datasets import SampleIndex, SemiDataset
-from mmseg_semi.datasets.checks import Inspection, data_infos, inspect, reads_annotations
+from mmseg_semi.datasets.checks import Inspection, absent_classes, data_infos, inspect, reads_annotations
 from mmseg_semi.datasets.conversion import add_workers, errors_in_one_sentence, image_file, save_image, track
 from mmseg_semi.datasets.semi_dataset import is_comment, load_dataset
 from mmseg_semi.utils.config import load_config
 from mmseg_semi.utils.seed import derive_seed
 from mmseg_semi.visualization import draw_samples, panel
 
-KINDS = ('missing', 'unreadable', 'mismatched', 'out of range', 'duplicated', 'leaking')
+KINDS = ('missing', 'unreadable', 'mismatched', 'out of range', 'duplicated', 'leaking', 'absent')
 # Pairs of parts that may hold the same images.
 HARMLESS = ({'val', 'test'}, {'coarse', 'unlabeled'}, {'pseudo_labeled', 'unlabeled'})
 # Before the titles of views that are named as those of the labelled part.
@@ -71,7 +71,7 @@ def load_parts(cfg: Config) -> tuple[SemiDataset, dict[str, BaseDataset]]:
 
 
 def find_problems(
-    inspections: dict[str, list[Inspection]], harmless: Collection[set[str]]
+    inspections: dict[str, list[Inspection]], harmless: Collection[set[str]], classes: Sequence[str]
 ) -> list[tuple[str, str, str]]:
     """Say what is wrong: part, kind and message of each problem."""
     problems = [(part, *found.error) for part, some in inspections.items() for found in some if found.error]
@@ -88,7 +88,13 @@ def find_problems(
             both = [digest for digest in images[first] if digest in images[second]]
             paths = [(images[first][digest][0], images[second][digest][0]) for digest in both]
             problems += [(f'{first}/{second}', 'leaking', f'{a} = {b}' if a != b else a) for a, b in paths]
-    return problems
+    counts = [found.pixels for part in ('labeled', 'coarse') for found in inspections.get(part, ())]
+    counts = [pixels for pixels in counts if pixels is not None]
+    try:
+        absent = [f'no annotation shows {name}' for name in absent_classes(sum(counts), classes)] if counts else []
+    except ValueError as error:
+        absent = [str(error)]
+    return problems + [('labeled', 'absent', message) for message in absent]
 
 
 def frequency_table(inspections: dict[str, list[Inspection]], classes: Sequence[str]) -> str:
@@ -145,7 +151,7 @@ def main(args: argparse.Namespace) -> int:
     harmless = [*HARMLESS]
     harmless += [{'labeled', 'unlabeled'}] if train.labeled_as_unlabeled else []
     harmless += [{'labeled', 'test'}] if cfg.get('trains_on_test') else []
-    problems = find_problems(inspections, harmless)
+    problems = find_problems(inspections, harmless, classes)
     for kind in KINDS:
         found = [(part, message) for part, of_kind, message in problems if of_kind == kind]
         print(f'{kind}: {len(found) or "none"}')

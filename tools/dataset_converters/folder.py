@@ -12,18 +12,21 @@ import argparse
 from functools import partial
 from pathlib import Path
 
-from mmseg_semi.datasets.checks import check_annotation, check_image
+import numpy as np
+
+from mmseg_semi.datasets.checks import absent_classes, check_annotation, check_image, count_pixels
 from mmseg_semi.datasets.conversion import add_workers, errors_in_one_sentence, track
 from mmseg_semi.datasets.splits import IMAGE_SUFFIXES, find_images, write_list
 
 
-def check(task: tuple[Path, Path | None], num_classes: int | None) -> None:
+def check(task: tuple[Path, Path | None], num_classes: int | None) -> np.ndarray | int:
+    """Check an image, and count the pixels of each class in its annotation."""
     image, annotation = task
     if annotation is None:
         check_image(str(image))
-    else:
-        info = dict(img_path=str(image), seg_map_path=str(annotation), label_map=None, reduce_zero_label=False)
-        check_annotation(info, num_classes)
+        return 0
+    info = dict(img_path=str(image), seg_map_path=str(annotation), label_map=None, reduce_zero_label=False)
+    return count_pixels(check_annotation(info, num_classes), num_classes)
 
 
 def parse_args() -> argparse.Namespace:
@@ -46,20 +49,27 @@ def main(args: argparse.Namespace) -> None:
     annotations = find_images(args.annotations, (args.seg_map_suffix,)) if args.annotations else {}
     stray = next((path for name, path in annotations.items() if name not in images), None)
     if stray:
-        raise ValueError(f'annotation {stray} has no image of its name in {args.images}')
+        raise ValueError(
+            f'annotation {stray}, less its ending {args.seg_map_suffix}, has no image of its name in {args.images}: '
+            'see --seg-map-suffix'
+        )
     bare = next((path for name, path in images.items() if name not in annotations), None)
     if args.annotations and not args.out and bare:
         raise FileNotFoundError(f'image {bare} has no annotation; with --out it would be listed as unlabelled')
-    suffixes = sorted({images[name].suffix for name in annotations})
-    if len(suffixes) > 1 and not args.suffix:
+    labeled = [images[name] for name in annotations]
+    suffix = args.suffix or next((path.suffix for path in labeled), '')
+    odd = next((path for path in labeled if not path.name.endswith(suffix)), None)
+    if odd:
         raise ValueError(
-            f'labelled images end in {" and ".join(suffixes)}, but mmseg reads one img_suffix: convert some'
+            f'labelled images end in {suffix}, but not {odd}, and mmseg reads one img_suffix, in one case: convert or '
+            'rename some'
         )
 
     print(f'Checking {len(images)} images and {len(annotations)} annotations')
     tasks = [(path, annotations.get(name)) for name, path in images.items()]
-    track(partial(check, num_classes=args.num_classes), tasks, args.workers)
-    print('All are sound')
+    pixels = sum(track(partial(check, num_classes=args.num_classes), tasks, args.workers))
+    absent = absent_classes(pixels, [f'id {i}' for i in range(args.num_classes)]) if annotations else ()
+    print(f'No annotation shows {", ".join(absent)}' if absent else 'All are sound')
     if args.out:
         for part in ('labeled', 'unlabeled'):
             names = [name for name in images if (name in annotations) == (part == 'labeled')]

@@ -8,7 +8,7 @@ from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.registry import HOOKS
 
 from mmseg_semi.datasets import PseudoLabeledDataset, SemiDataset, SemiSampler, semi_collate
-from mmseg_semi.datasets.checks import check_disjoint, check_labeled, check_unlabeled, reads_annotations
+from mmseg_semi.datasets.checks import absent_classes, check_disjoint, check_labeled, check_unlabeled, reads_annotations
 from mmseg_semi.datasets.samplers import SampleIndex
 from mmseg_semi.utils.wrapper import unwrapped
 
@@ -54,7 +54,11 @@ class DatasetCheckHook(Hook):
             if name == 'unlabeled' and not reads_annotations(part):
                 check_unlabeled(part)
             else:
-                check_labeled(part, where, len(dataset.metainfo['classes']))
+                pixels = check_labeled(part, where, len(dataset.metainfo['classes']))
+                if name == 'labeled' and (absent := absent_classes(pixels, dataset.metainfo['classes'])):
+                    runner.logger.warning(
+                        f'No labelled image shows {", ".join(absent)}: nobody teaches the network what that is'
+                    )
         val = runner.val_dataloader.dataset if runner.val_loop is not None else None
         if isinstance(val, BaseSegDataset):
             check_labeled(val, 'val_dataloader')

@@ -8,6 +8,7 @@ from torchvision.transforms.v2 import functional
 from mmseg_semi.datasets import StrongPhotometric
 from mmseg_semi.datasets.transforms.photometric import photometric
 
+BLANK = np.zeros((2, 2, 3), np.uint8)
 STEPS = [
     ('brightness', 1.5), ('brightness', 0.5), ('contrast', 1.5), ('contrast', 0.5), ('saturation', 1.5),
     ('saturation', 0.0), ('hue', 0.25), ('hue', -0.25), ('hue', 0.5), ('hue', -0.5), ('blur', 0.1), ('blur', 2.0),
@@ -51,7 +52,7 @@ def test_it_is_what_torchvision_does_to_floats_but_for_the_last_rounding(image, 
 def draw(count, **options):
     torch.manual_seed(0)
     transform = StrongPhotometric(on_device=True, **options)
-    return [transform.transform(dict(img=None))['photometric'] for _ in range(count)]
+    return [transform.transform(dict(img=BLANK))['photometric'] for _ in range(count)]
 
 
 def test_steps_are_drawn_with_their_probabilities_ranges_and_orders():
@@ -70,6 +71,12 @@ def test_steps_are_drawn_with_their_probabilities_ranges_and_orders():
         margin = 0.02 * (high - low)
         assert low <= min(values[name]) < low + margin
         assert high - margin < max(values[name]) <= high
+
+
+@pytest.mark.parametrize('on_device', [False, True])
+def test_colours_of_more_than_eight_bits_are_refused(on_device):
+    with pytest.raises(ValueError, match='colours go from 0 to 255, as uint8, but an image is float32'):
+        StrongPhotometric(on_device=on_device).transform(dict(img=BLANK.astype(np.float32)))
 
 
 def test_what_is_switched_off_is_never_drawn():
