@@ -1,5 +1,5 @@
-# 80 passes over the unlabelled images of VOC, 8 of them and 8 labelled ones a step (Lai et al. 2021) or 16 and 16 (Yang
-# et al., UniMatch, 2023). A leaf sets train_cfg.max_iters; the learning rate ends there.
+# 80 passes over the unlabelled images of VOC, 8 of them and 8 labelled ones a step (Lai et al. 2021; Yang et al.,
+# UniMatch, 2023). A leaf sets train_cfg.max_iters; the learning rate ends there.
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='SGD', lr=0.01, momentum=0.9, weight_decay=1e-4),

@@ -12,6 +12,7 @@ segmentor.backbone.depth = 101
 segmentor.decode_head.num_classes = 21
 segmentor.auxiliary_head.num_classes = 21
 segmentor.decode_head.loss_decode.avg_non_ignore = segmentor.auxiliary_head.loss_decode.avg_non_ignore = True
+segmentor.decode_head.dropout_ratio = 0  # the student labels in training mode
 model = dict(_delete_=True, type='SemiSegmentor', segmentor=segmentor)
 train_dataloader = dict(batch_size=2, sampler=dict(batch_size=2))
-train_cfg = dict(max_iters=46320)  # 9259 unlabelled images
+train_cfg = dict(max_iters=92640)  # 9259 unlabelled images

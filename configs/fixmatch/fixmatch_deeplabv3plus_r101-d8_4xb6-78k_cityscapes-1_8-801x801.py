@@ -1,5 +1,5 @@
 _base_ = [
-    '../supervised/supervised_deeplabv3plus_r101-d8_8xb2-39k_cityscapes-1_8-801x801.py',
+    '../supervised/supervised_deeplabv3plus_r101-d8_4xb2-78k_cityscapes-1_8-801x801.py',
     '../_base_/methods/fixmatch.py',
 ]
 method = _base_.method

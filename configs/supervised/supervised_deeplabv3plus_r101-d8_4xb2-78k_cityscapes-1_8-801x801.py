@@ -13,6 +13,7 @@ segmentor.backbone.depth = 101
 segmentor.decode_head.sampler = dict(type='MeanOHEMPixelSampler', thresh=0.7, min_kept=100000)
 segmentor.auxiliary_head.loss_decode.avg_non_ignore = True
 segmentor.test_cfg = dict(mode='slide', crop_size=crop_size, stride=(534, 534))
+segmentor.decode_head.dropout_ratio = 0  # the student labels in training mode
 model = dict(_delete_=True, type='SemiSegmentor', segmentor=segmentor)
 train_dataloader = _base_.train_dataloader
 train_dataloader.update(batch_size=2)
@@ -22,4 +23,4 @@ train_dataloader.dataset.labeled.pipeline.pop(5)  # labelled images keep their c
 unlabeled_pipeline = _base_.unlabeled_pipeline
 unlabeled_pipeline[2].crop_size = crop_size
 optim_wrapper = dict(optimizer=dict(lr=0.005), paramwise_cfg=dict(_delete_=True))
-train_cfg = dict(max_iters=39120)  # 2603 unlabelled images
+train_cfg = dict(max_iters=78240)  # 2603 unlabelled images

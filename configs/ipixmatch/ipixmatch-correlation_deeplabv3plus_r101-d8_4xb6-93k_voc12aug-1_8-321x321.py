@@ -1,8 +1,10 @@
 _base_ = [
-    '../supervised/supervised_deeplabv3plus_r101-d8_8xb2-46k_voc12aug-1_8-321x321.py',
+    '../supervised/supervised_deeplabv3plus_r101-d8_4xb2-93k_voc12aug-1_8-321x321.py',
     '../_base_/methods/ipixmatch.py',
 ]
-model = dict(_delete_=True, segmentor=_base_.model.segmentor, **_base_.method)
+method = _base_.method
+method.consistency[1].mode = 'correlation'
+model = dict(_delete_=True, segmentor=_base_.model.segmentor, **method)
 train_dataloader = dict(
     batch_size=6,
     sampler=dict(batch_size=6, source_ratio=[2, 4]),

@@ -1,5 +1,5 @@
 _base_ = [
-    '../supervised/supervised_deeplabv3plus_r101-d8_8xb2-52k_voc12aug-92-321x321.py',
+    '../supervised/supervised_deeplabv3plus_r101-d8_4xb2-79k_voc12aug-1_4-321x321.py',
     '../_base_/methods/unimatch.py',
 ]
 model = dict(_delete_=True, segmentor=_base_.model.segmentor, **_base_.method)

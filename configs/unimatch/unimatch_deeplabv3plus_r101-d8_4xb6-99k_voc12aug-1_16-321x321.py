@@ -1,10 +1,8 @@
 _base_ = [
-    '../supervised/supervised_deeplabv3plus_r101-d8_8xb2-39k_cityscapes-1_8-801x801.py',
+    '../supervised/supervised_deeplabv3plus_r101-d8_4xb2-99k_voc12aug-1_16-321x321.py',
     '../_base_/methods/unimatch.py',
 ]
-method = _base_.method
-method.consistency[0].threshold = 0.0
-model = dict(_delete_=True, segmentor=_base_.model.segmentor, **method)
+model = dict(_delete_=True, segmentor=_base_.model.segmentor, **_base_.method)
 train_dataloader = dict(
     batch_size=6,
     sampler=dict(batch_size=6, source_ratio=[2, 4]),

@@ -1,6 +1,6 @@
 _base_ = [
-    '../supervised/supervised_deeplabv3plus_r101-d8_8xb2-46k_voc12aug-1464-321x321.py',
-    '../_base_/methods/unimatch.py',
+    '../supervised/supervised_deeplabv3plus_r101-d8_4xb2-93k_voc12aug-1_8-321x321.py',
+    '../_base_/methods/fixmatch.py',
 ]
 model = dict(_delete_=True, segmentor=_base_.model.segmentor, **_base_.method)
 train_dataloader = dict(

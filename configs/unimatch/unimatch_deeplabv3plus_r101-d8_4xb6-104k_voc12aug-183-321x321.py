@@ -1,6 +1,6 @@
 _base_ = [
-    '../supervised/supervised_deeplabv3plus_r101-d8_8xb2-46k_voc12aug-1_8-321x321.py',
-    '../_base_/methods/fixmatch.py',
+    '../supervised/supervised_deeplabv3plus_r101-d8_4xb2-104k_voc12aug-183-321x321.py',
+    '../_base_/methods/unimatch.py',
 ]
 model = dict(_delete_=True, segmentor=_base_.model.segmentor, **_base_.method)
 train_dataloader = dict(
