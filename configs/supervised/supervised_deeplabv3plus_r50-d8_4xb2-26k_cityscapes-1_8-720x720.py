@@ -7,7 +7,6 @@ _base_ = [
 ]
 segmentor = _base_.model
 segmentor.data_preprocessor.size = _base_.crop_size
-segmentor.test_cfg = dict(mode='slide', crop_size=_base_.crop_size, stride=(480, 480))
 segmentor.decode_head.loss_decode.avg_non_ignore = segmentor.auxiliary_head.loss_decode.avg_non_ignore = True
 model = dict(_delete_=True, type='SemiSegmentor', segmentor=segmentor)
 optim_wrapper = dict(optimizer=dict(lr=0.1))

@@ -1,5 +1,5 @@
-# First stage of Kim et al. 2020, who say no more of it; rate, epochs and batch are those of Zhu et al. 2019 for
-# Mapillary Vistas (docs/datasets/mapillary.md). The last of 66 classes, "Unlabeled", is never asked for.
+# First stage of Kim et al. 2020, who say no more of it; rate, decay, epochs and batch are those of Zhu et al. 2019
+# for Mapillary Vistas (docs/datasets/mapillary.md). The last of 66 classes, "Unlabeled", is never asked for.
 _base_ = './supervised_deeplabv3plus_wrn38_8xb1-65k_cityscapes-full-896x896.py'
 mapillary = dict(type='MapillaryDataset_v1', data_root='data/mapillary/')
 segmentor = dict(
@@ -26,5 +26,5 @@ val_dataloader = dict(
 )
 test_dataloader = val_dataloader
 submission = None
-optim_wrapper = dict(optimizer=dict(lr=0.02))
+optim_wrapper = dict(optimizer=dict(lr=0.02, weight_decay=1e-4))
 train_cfg = dict(max_iters=196875, val_interval=20000)  # 175 epochs of 18000 images, 16 a step
