@@ -12,6 +12,7 @@ Examples:
 
 import argparse
 import os.path as osp
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from mmengine.config import Config
@@ -75,11 +76,15 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--method', required=True, choices=methods, help='what to train with')
     parser.add_argument('--labeled', required=True, help='list of labelled images, as ann_file of your dataset')
     parser.add_argument('--unlabeled', help='list in the same folder of images, or a folder of its own')
+    parser.add_argument(
+        '--prepare', nargs='+', default=[], metavar='TRANSFORM',
+        help='own transforms of the pipeline that prepare images, and that unlabelled ones pass too',
+    )  # fmt: skip
     parser.add_argument('-o', '--out', type=Path, required=True, help='config file to write')
     return parser.parse_args()
 
 
-def make(config: str, method: str, labeled: str, unlabeled: str | None, out: Path) -> str:
+def make(config: str, method: str, labeled: str, unlabeled: str | None, out: Path, prepare: Sequence[str]) -> str:
     """Compose the config.
 
     Raises:
@@ -99,6 +104,10 @@ def make(config: str, method: str, labeled: str, unlabeled: str | None, out: Pat
     if 'pipeline' not in dataset:
         raise SystemExit(f'train_dataloader.dataset of {config} is a {dataset.type}: give one dataset with a pipeline')
 
+    strange = set(prepare) - {step.type for step in dataset.pipeline}
+    if strange:
+        raise SystemExit(f'--prepare: the training pipeline of {config} has no {", ".join(sorted(strange))}')
+
     labeled, folder = osp.abspath(labeled), out.resolve().parent
     bases = [config if '::' in config else osp.relpath(config, folder)]
     model, parts, block = "type='SemiSegmentor', segmentor=_base_.model", 'labeled=labeled', ''
@@ -110,7 +119,7 @@ def make(config: str, method: str, labeled: str, unlabeled: str | None, out: Pat
         if paired:  # the paper's 5 of 80 epochs on the labels alone
             model = f'segmentor=_base_.model, unsup_start={base.train_cfg.max_iters // 16}, **_base_.method'
         ratio.append(ratio[0] if paired else 2 * ratio[0])
-        block = unlabeled_part(config, dataset, paired, labeled, osp.abspath(unlabeled))
+        block = unlabeled_part(config, dataset, paired, labeled, osp.abspath(unlabeled), PREPARATION.union(prepare))
     rest = '' if base.get('randomness', {}).get('seed') is not None else 'randomness = dict(seed=0)\n'
     if any(hook['type'] == 'EMAHook' for hook in base.get('custom_hooks') or []):  # the teacher is one already
         rest += "custom_hooks = [hook for hook in _base_.custom_hooks if hook['type'] != 'EMAHook']\n"
@@ -132,19 +141,21 @@ def make(config: str, method: str, labeled: str, unlabeled: str | None, out: Pat
     )
 
 
-def unlabeled_part(config: str, dataset: dict, paired: bool, labeled: str, unlabeled: str) -> str:
+def unlabeled_part(
+    config: str, dataset: dict, paired: bool, labeled: str, unlabeled: str, preparation: Collection[str]
+) -> str:
     """Write the unlabelled dataset, whose images are scaled and cropped as labelled ones are.
 
     Raises:
         SystemExit: If they are not cropped, or read in an own way.
     """
     # Crops with cat_max_ratio look at classes, of which unlabelled images have none.
-    kept = [step for step in dataset.pipeline if step.type in GEOMETRY | PREPARATION]
+    kept = [step for step in dataset.pipeline if step.type in GEOMETRY.union(preparation)]
     geometry = [{k: v for k, v in step.items() if k != 'cat_max_ratio'} for step in kept]
     unknown = [step.type for step in dataset.pipeline if step not in kept and step.type not in LEFT_OUT]
     if unknown:
         print(
-            f'Unlabelled images do not pass {", ".join(unknown)}: add to their pipeline what prepares images; what '
+            f'Unlabelled images do not pass {", ".join(unknown)}: give --prepare with what prepares images; what '
             'augments them, the views of the method do'
         )
     loader = dataset.pipeline[0]
@@ -158,7 +169,7 @@ def unlabeled_part(config: str, dataset: dict, paired: bool, labeled: str, unlab
         )
     if paired:
         crop = [step['type'] for step in geometry].index('RandomCrop')
-        geometry = geometry[:crop] + [step for step in geometry[crop:] if step['type'] in PREPARATION]
+        geometry = geometry[:crop] + [step for step in geometry[crop:] if step['type'] in preparation]
     if osp.isdir(unlabeled):
         source = f'    data_prefix=dict(img_path={unlabeled!r}),\n'
     else:
@@ -237,7 +248,7 @@ def main() -> None:
         raise SystemExit(f'--unlabeled {args.unlabeled} is not there: give a list of images, one a line, or a folder')
     if args.out.exists():
         raise SystemExit(f'{args.out} exists: remove it, or choose another name')
-    text = make(args.config, args.method, args.labeled, args.unlabeled, args.out)
+    text = make(args.config, args.method, args.labeled, args.unlabeled, args.out, args.prepare)
     with replace_file(args.out) as draft:
         draft.write_text(text)
         check(draft, args.out)

@@ -73,13 +73,19 @@ def test_unlabelled_images_are_read_and_prepared_as_labelled_ones(run_tool, supe
     options = ('--method', 'unimatch', '--labeled', lists[0], '--unlabeled', lists[1])
     done = run_tool('make_semi_config.py', path, *options, '-o', tmp_path / 'semi.py')
     assert done.returncode == 0, done.stderr
-    assert 'Unlabelled images do not pass RandomCutOut: add to their pipeline what prepares images' in done.stdout
+    assert 'Unlabelled images do not pass RandomCutOut: give --prepare with what prepares images' in done.stdout
     made = Config.fromfile(tmp_path / 'semi.py')
     steps = made.train_dataloader.dataset.unlabeled.pipeline
     assert steps[0] == dict(type='LoadUnlabeledImage', imdecode_backend='pillow')
     assert steps[1] == dict(type='CLAHE', clip_limit=2.0)
     assert made.custom_hooks == cfg.custom_hooks[1:]
     assert made.randomness == cfg.randomness
+    done = run_tool('make_semi_config.py', path, *options, '--prepare', 'RandomCutOut', '-o', tmp_path / 'more.py')
+    assert 'do not pass' not in done.stdout
+    done = run_tool('make_semi_config.py', path, *options, '--prepare', 'RandomCut', '-o', tmp_path / 'none.py')
+    assert done.stderr.endswith('has no RandomCut')
+    steps = Config.fromfile(tmp_path / 'more.py').train_dataloader.dataset.unlabeled.pipeline
+    assert [step.type for step in steps[1:3]] == ['CLAHE', 'RandomCutOut']
 
 
 def test_contrast_waits_for_the_paper_s_5_of_80_epochs(run_tool, supervised, tmp_path):
