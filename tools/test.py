@@ -124,7 +124,8 @@ def main() -> None:
         prepare_submission(cfg, out)
         out = None  # written by the evaluator, as the server wants it
     runner = Runner.from_cfg(cfg)
-    runner.register_hook(PredictionHook(out, args.show_dir, args.show, args.wait_time))
+    if out or args.show_dir or args.show:
+        runner.register_hook(PredictionHook(out, args.show_dir, args.show, args.wait_time))
     runner.test()
 
 
