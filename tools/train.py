@@ -8,6 +8,7 @@ from mmengine.runner import Runner
 
 from mmseg_semi.engine.launch import add_launcher, go_on, leave_together, prepare_device
 from mmseg_semi.utils.config import load_config
+from mmseg_semi.utils.files import check_checkpoint
 from mmseg_semi.utils.origin import note_origin
 
 
@@ -35,6 +36,8 @@ def main() -> None:
     note_origin(cfg)
     if args.resume:
         go_on(cfg)
+    if cfg.get('load_from'):
+        check_checkpoint(cfg.load_from)
     prepare_device(cfg, args.launcher, amp=args.amp)
     Runner.from_cfg(cfg).train()
 

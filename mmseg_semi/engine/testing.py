@@ -7,6 +7,7 @@ from mmengine.config import Config, DictAction
 from mmengine.runner import CheckpointLoader
 
 from mmseg_semi.utils.config import load_config
+from mmseg_semi.utils.files import check_checkpoint
 
 from .launch import add_launcher, prepare_device
 
@@ -48,11 +49,9 @@ def load_test_config(args: argparse.Namespace) -> Config:
 
 def _check(cfg: Config, args: argparse.Namespace) -> None:
     """Refuse what the config or the checkpoint cannot do."""
-    is_local = '://' not in args.checkpoint
-    if is_local and not osp.isfile(args.checkpoint):
-        raise SystemExit(f'there is no checkpoint {args.checkpoint}')
+    check_checkpoint(args.checkpoint)
     plain = 'segmentor' not in cfg.model
-    if plain and is_local and any(key.startswith('teacher.') for key in _keys(args.checkpoint)):
+    if plain and '://' not in args.checkpoint and any(key.startswith('teacher.') for key in _keys(args.checkpoint)):
         raise SystemExit(
             f'{args.checkpoint} holds student and teacher, {args.config} is a plain {cfg.model.type}: test it with the '
             'config that it was trained with, or take one out with tools/model_converters/export_segmentor.py'

@@ -3,6 +3,7 @@
 import json
 import os
 import os.path as osp
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,22 @@ def replace_file(path: Path) -> Iterator[Path]:
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def check_checkpoint(path: str | Path) -> None:
+    """Refuse a file that is no checkpoint, or a part of one; addresses are left to mmengine.
+
+    Raises:
+        SystemExit: Saying which file.
+    """
+    if '://' in str(path):
+        return
+    if not osp.isfile(path):
+        raise SystemExit(f'there is no checkpoint {path}')
+    with open(path, 'rb') as file:
+        is_pickle = file.read(1) == b'\x80'  # as torch wrote them before 1.6
+    if not (is_pickle or zipfile.is_zipfile(path)):
+        raise SystemExit(f'{path} is no checkpoint, or the first part of one alone: copy or download it again')
 
 
 def common_folder(*paths: str) -> str:

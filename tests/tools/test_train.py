@@ -22,3 +22,14 @@ def test_resume_prefers_its_own_checkpoints_to_the_one_that_a_config_starts_from
     assert train('own', **further)['meta']['iter'] == 3
     logged = [line for log in (tmp_path / 'own').glob('*/*.log') for line in log.read_text().splitlines()]
     assert sum('Iter(train)' in line for line in logged) == 3
+
+
+def test_weights_to_start_from_that_are_not_there_are_named_before_anything_is_built(run_tool, tiny_config, tmp_path):
+    tiny_config('SemiSegmentor', max_iters=2).dump(tmp_path / 'config.py')
+    (tmp_path / 'page.pth').write_text('<html>')
+    for name, message in [('gone.pth', 'there is no checkpoint'), ('page.pth', 'is no checkpoint')]:
+        weights = f'load_from={tmp_path / name}'
+        done = run_tool('train.py', tmp_path / 'config.py', '--work-dir', tmp_path / 'run', '--cfg-options', weights)
+        assert done.returncode == 1
+        assert message in done.stderr.splitlines()[-1]
+    assert not (tmp_path / 'run').exists()

@@ -13,7 +13,7 @@ from mmengine.config import Config
 from mmengine.runner import CheckpointLoader
 
 from mmseg_semi.models import branch_weights
-from mmseg_semi.utils.files import replace_file
+from mmseg_semi.utils.files import check_checkpoint, replace_file
 
 # What testing and inference need of a config.
 KEPT = (
@@ -55,8 +55,7 @@ def main() -> None:
     parser.add_argument('--with-config', action='store_true', help='also write OUT with the suffix .py, its config')
     parser.add_argument('--force', action='store_true', help='overwrite what is there')
     args = parser.parse_args()
-    if not args.checkpoint.is_file():
-        raise SystemExit(f'there is no checkpoint {args.checkpoint}')
+    check_checkpoint(args.checkpoint)
     config = args.out.with_suffix('.py')
     for path in (args.out, config) if args.with_config else (args.out,):
         if path.exists() and not args.force:

@@ -18,7 +18,7 @@ from mmengine.runner import CheckpointLoader
 from torch import Tensor
 
 from mmseg_semi.models import WideResNet38
-from mmseg_semi.utils.files import replace_file
+from mmseg_semi.utils.files import check_checkpoint, replace_file
 
 LEFT_OUT = ('bn_out.', 'classifier.', 'fc.', 'aspp.', 'bot_fine.', 'bot_aspp.', 'final.')
 LEAKY = "act_cfg=dict(type='LeakyReLU', negative_slope=0.01)"
@@ -67,8 +67,7 @@ def main() -> None:
     parser.add_argument('published', type=Path, help='checkpoint as downloaded')
     parser.add_argument('out', type=Path, help='checkpoint to write')
     args = parser.parse_args()
-    if not args.published.is_file():
-        raise SystemExit(f'there is no checkpoint {args.published}')
+    check_checkpoint(args.published)
     checkpoint = CheckpointLoader.load_checkpoint(str(args.published), map_location='cpu')
     try:
         weights, in_place = convert(checkpoint.get('state_dict', checkpoint))
