@@ -1,7 +1,7 @@
 from .backbones import WideResNet38
 from .cutmix import cutmix
 from .data_preprocessor import SemiDataPreprocessor
-from .features import features_before_classifier, pool_to_stride
+from .features import catch_features, features_before_classifier, pool_to_stride
 from .heads import ExtraClassifier, MemoryBank, Projector, gather_rows
 from .loading import branch_weights, load_segmentor
 from .losses import *  # noqa: F403
@@ -35,6 +35,7 @@ __all__ = [
     'View',
     'WideResNet38',
     'branch_weights',
+    'catch_features',
     'cell_ids',
     'cutmix',
     'features_before_classifier',

@@ -3,6 +3,9 @@
 Shape letters: B images, C channels, H x W pixels, h x w cells of the features.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch.nn.functional as F
 from mmseg.models.segmentors.base import BaseSegmentor
 from torch import Tensor, nn
@@ -31,7 +34,7 @@ def classifier(segmentor: BaseSegmentor) -> nn.Conv2d:
 
 
 def features_before_classifier(segmentor: BaseSegmentor, image: Tensor) -> Tensor:
-    """Catch what the classifier is given at test time, before dropout.
+    """Give what the classifier is given at test time, before dropout.
 
     Args:
         segmentor (BaseSegmentor): A plain segmentor, in a mode in which backbone and head give one output.
@@ -43,9 +46,32 @@ def features_before_classifier(segmentor: BaseSegmentor, image: Tensor) -> Tenso
     Raises:
         ValueError: If the head has no classifier, or does not use it.
     """
+    with catch_features(segmentor) as caught:
+        segmentor(image, mode='tensor')
+    return caught[0]
+
+
+@contextmanager
+def catch_features(segmentor: BaseSegmentor) -> Iterator[list[Tensor]]:
+    """Catch what the classifier is given, before dropout, in a block in which it predicts once.
+
+    Example:
+        >>> with catch_features(self.student) as caught:
+        ...     logits = self.seg_logits(self.student, image)
+        >>> (feature,) = caught
+
+    Args:
+        segmentor (BaseSegmentor): A plain segmentor.
+
+    Yields:
+        list[Tensor]: Holds (B, C, h, w) after the block.
+
+    Raises:
+        ValueError: If the head has no classifier, or does not use it.
+    """
     head, last = last_head(segmentor), classifier(segmentor)
     dropout = getattr(head, 'dropout', None)
-    given = {}
+    given, caught = {}, []
 
     def note(module: nn.Module, args: tuple[Tensor]) -> None:
         if last not in given:  # what dropout is given for other outputs comes earlier (DANet) or later
@@ -53,13 +79,13 @@ def features_before_classifier(segmentor: BaseSegmentor, image: Tensor) -> Tenso
 
     hooks = [module.register_forward_pre_hook(note) for module in (dropout, last) if module is not None]
     try:
-        segmentor(image, mode='tensor')
+        yield caught
     finally:
         for hook in hooks:
             hook.remove()
     if last not in given:
         raise ValueError(f'the classifier conv_seg of {type(head).__name__} takes no part in its predictions')
-    return given.get(dropout, given[last])
+    caught.append(given.get(dropout, given[last]))
 
 
 def pool_to_stride(feature: Tensor, size: tuple[int, int], stride: int) -> Tensor:

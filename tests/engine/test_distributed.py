@@ -46,8 +46,9 @@ def test_ranks_hold_identical_students_and_teachers_also_after_resuming_from_ran
 @pytest.mark.parametrize(('method', 'options'), [
     ('ContextAwareConsistency', dict(unsup_start=1, num_negatives=40, new_negatives=24, stride=8)),
     ('UniMatch', dict(consistency=[dict(type='PseudoLabelCrossEntropyLoss', threshold=0.0)])),
+    ('SecondNetwork', dict(unsup_start=1)),
 ])  # fmt: skip
-def test_ranks_agree_with_heads_that_idle_at_first_a_memory_bank_a_joint_batch_and_recomputed_maps(
+def test_ranks_agree_with_heads_that_idle_a_memory_bank_a_joint_batch_recomputed_maps_and_a_network_more(
     tiny_config, tmp_path, method, options
 ):
     cfg = tiny_config(method, max_iters=3, **options)

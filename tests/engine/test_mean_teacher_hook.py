@@ -14,7 +14,7 @@ def network():
 
 def start(hook, step=True):
     torch.manual_seed(0)
-    model = SimpleNamespace(student=network(), teacher=network())
+    model = nn.ModuleDict(dict(student=network(), teacher=network()))
     nn.init.normal_(model.student[1].running_mean)
     model.student[1].num_batches_tracked.fill_(7)
     runner = SimpleNamespace(model=model, iter=0, optim_wrapper=SimpleNamespace(should_update=lambda: step))

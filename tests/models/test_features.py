@@ -5,7 +5,7 @@ from conftest import cascade, knet, pidnet, tiny_segmentor
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 
-from mmseg_semi.models.features import classifier, features_before_classifier, last_head, pool_to_stride
+from mmseg_semi.models.features import catch_features, classifier, features_before_classifier, last_head, pool_to_stride
 
 
 @pytest.fixture(autouse=True)
@@ -69,3 +69,15 @@ def test_a_head_without_classifier_or_one_that_does_not_use_it_is_named():
     network.decode_head.cls_seg = lambda feature: feature
     with pytest.raises(ValueError, match='conv_seg of FCNHead takes no part'):
         features_before_classifier(network, torch.randn(2, 3, 32, 32))
+
+
+def test_features_are_caught_in_the_pass_that_gives_the_logits_with_their_gradient():
+    model = MODELS.build(dict(type='SemiSegmentor', segmentor=tiny_segmentor()))
+    image = torch.randn(2, 3, 32, 32)
+    with catch_features(model.student) as caught:
+        logits = model.seg_logits(model.student.eval(), image)
+    (feature,) = caught
+    made = F.interpolate(classifier(model.student)(feature), size=(32, 32), mode='bilinear')
+    torch.testing.assert_close(made, logits)
+    assert torch.autograd.grad(feature.sum(), model.student.backbone.stem[0].weight)[0].abs().sum() > 0
+    assert not classifier(model.student)._forward_pre_hooks

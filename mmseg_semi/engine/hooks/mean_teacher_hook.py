@@ -1,11 +1,12 @@
 import math
-from itertools import compress
+from itertools import chain, compress
 
 import torch
 from mmengine.dist import all_reduce_params
 from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmseg_semi.utils.wrapper import unwrapped
 
@@ -15,8 +16,9 @@ class MeanTeacherHook(Hook):
     """Move the teacher towards the student after every optimizer step.
 
     teacher <- (1 - momentum) * teacher + momentum * student, for parameters and floating-point buffers (batch-norm
-    statistics) alike; integer buffers are copied. The student's own buffers are first averaged over the ranks, so that
-    all ranks hold the same student and teacher, whatever normalises them. `Tarvainen & Valpola, Mean teachers are
+    statistics) alike; integer buffers are copied. The student's own buffers, and the batch-norm statistics of networks
+    that a method adds, are first averaged over the ranks, so that all ranks hold the same networks, whatever normalises
+    them. `Tarvainen & Valpola, Mean teachers are
     better role models, NeurIPS 2017 <https://arxiv.org/abs/1703.01780>`_.
 
     Args:
@@ -49,14 +51,20 @@ class MeanTeacherHook(Hook):
             raise ValueError(f'MeanTeacherHook: student and teacher differ in {differing[:4]}')
         self._parameters = [[p.detach() for p in network.parameters()] for network in (model.teacher, model.student)]
         self._buffers = [_places_of_buffers(network) for network in (model.teacher, model.student)]
+        added = [module for name, module in model.named_children() if name not in ('student', 'teacher')]
+        places = chain.from_iterable(map(_places_of_buffers, added))
+        self._added_statistics = [place for place in places if isinstance(place[0], _BatchNorm)]
 
     @torch.no_grad()
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         """Update the teacher if this iteration ended in an optimizer step."""
         # Looked up each time: EMANet, for one, replaces its buffer rather than writing into it.
-        teacher, student = ([getattr(module, name) for module, name in places] for places in self._buffers)
+        teacher, student, added = (
+            [getattr(module, name) for module, name in places] for places in (*self._buffers, self._added_statistics)
+        )
         floating = [buffer.is_floating_point() for buffer in student]
-        all_reduce_params(list(compress(student, floating)), op='mean')
+        local = [*compress(student, floating), *filter(torch.is_floating_point, added)]
+        all_reduce_params(local, op='mean')
         if not runner.optim_wrapper.should_update():
             return
         momentum = self.momentum

@@ -27,7 +27,7 @@ class PseudoLabelVisualizationHook(Hook):
     @master_only
     @torch.no_grad()
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
-        """Draw the batch that was trained on."""
+        """Draw the batch that was trained on; what a method draws at random, it draws anew."""
         if not self.every_n_train_iters(runner, self.interval):
             return
         model = unwrapped(runner.model)

@@ -2,7 +2,6 @@ from collections.abc import Iterator
 
 import torch
 from mmseg.registry import MODELS
-from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from ..cutmix import cutmix
@@ -46,14 +45,10 @@ class FixMatch(SemiSegmentor):
         self.consistency = ConsistencyLosses(consistency)
         self.threshold = max((getattr(loss, 'threshold', 0.0) for loss in self.consistency), default=0.0)
 
-    @property
-    def scale(self) -> float:
-        """float: What all losses are multiplied by: 1/2, or 1 with ``unsup_start``."""
-        return 1.0 if self.unsup_start else 0.5
-
-    def loss_labeled(self, image: Tensor, data_samples: list[SegDataSample]) -> dict[str, Tensor]:
-        """Compute L_x times :attr:`scale`."""
-        return weighted(super().loss_labeled(image, data_samples), self.scale)
+    def combine(self, labeled: dict[str, Tensor], unlabeled: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Average L_x and L_s or, with ``unsup_start``, add them."""
+        losses = super().combine(labeled, unlabeled)
+        return losses if self.unsup_start else weighted(losses, 0.5)
 
     def joining_images(self, views: UnlabeledViews) -> Tensor | None:
         """Let the weak images pass with the labelled ones, if the student is to label them."""
@@ -74,12 +69,11 @@ class FixMatch(SemiSegmentor):
         return (cutmix(view.image, target, view.region) for view in strong)
 
     def loss_unlabeled(self, views: UnlabeledViews) -> dict[str, Tensor]:
-        """Compute L_s times :attr:`scale`."""
+        """Compute L_s."""
         target = self.pseudo_label(views)
         statistics = target.statistics(self.threshold, views.weak.true_label)
         ((image, mixed),) = self.mixes(views, target)
-        losses = self.consistency(Prediction(self.seg_logits(self.student, image)), mixed)
-        return {**weighted(losses, self.scale), **statistics}
+        return {**self.consistency(Prediction(self.seg_logits(self.student, image)), mixed), **statistics}
 
     @torch.no_grad()
     def pseudo_label(self, views: UnlabeledViews) -> Target:

@@ -102,17 +102,17 @@ class SemiSegmentor(BaseSegmentor):
         image, samples = inputs['labeled'], data_samples['labeled']
         weight = self.unsup_weight()
         views = self.unlabeled_views(inputs, data_samples) if weight > 0 else None
-        if views is None:
-            return {**self.student.loss(image, samples), **self._loss_idle()}
-        joining = self.joining_images(views)
         with _repeatable_checkpoints():
+            if views is None:
+                return {**self.loss_labeled(image, samples), **self._loss_idle()}
+            joining = self.joining_images(views)
             if joining is None:
                 losses = self.loss_labeled(image, samples)
             else:
                 features, views.features = self.joint_features(image, joining)
                 with _given_features(self.student, features):
                     losses = self.loss_labeled(image, samples)
-            return {**losses, **weighted(self.loss_unlabeled(views), weight)}
+            return self.combine(losses, weighted(self.loss_unlabeled(views), weight))
 
     def _loss_idle(self) -> dict[str, Tensor]:
         """Give the method's own heads, while nothing uses them, the gradient of zero that DDP waits for."""
@@ -127,7 +127,9 @@ class SemiSegmentor(BaseSegmentor):
         return UnlabeledViews.gather(images, data_samples) if images else None
 
     def loss_labeled(self, image: Tensor, data_samples: list[SegDataSample]) -> dict[str, Tensor]:
-        """Compute the losses that the wrapped segmentor has alone, of all its heads, beside unsupervised ones.
+        """Compute the losses that the wrapped segmentor has alone, of all its heads.
+
+        It is called for every batch, before ``unsup_start`` too.
 
         Args:
             image (Tensor): (B, 3, H, W).
@@ -151,6 +153,19 @@ class SemiSegmentor(BaseSegmentor):
             added up; the others are for the log.
         """
         return {}
+
+    def combine(self, labeled: dict[str, Tensor], unlabeled: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Put a batch's losses on labelled and unlabelled images together; here as they are, to be added up.
+
+        Raises:
+            ValueError: If both have a name in common.
+        """
+        if shared := labeled.keys() & unlabeled.keys():
+            raise ValueError(
+                f'{type(self).__name__}: loss_unlabeled returns {sorted(shared)}, and so does loss_labeled: name them '
+                "apart, as mmseg.utils.add_prefix(losses, 'second') does"
+            )
+        return {**labeled, **unlabeled}
 
     def check_views(self, views: UnlabeledViews) -> None:
         """See before training whether the method can learn from such views.
@@ -234,16 +249,18 @@ class SemiSegmentor(BaseSegmentor):
         return (views.weak.image, self.teacher_target(views.weak)) if hasattr(views, 'weak') else None
 
     @torch.no_grad()
-    def teacher_target(self, view: View) -> Target:
+    def teacher_target(self, view: View, network: nn.Module | None = None) -> Target:
         """Predict what the student shall learn.
 
         Args:
             view (View): Images, and where their prediction may be used.
+            network (nn.Module, optional): A segmentor that predicts in eval mode. Defaults to the teacher or, without
+                ``ema_teacher``, the student.
 
         Returns:
             Target: Of image size, with nothing pasted.
         """
-        network = self.teacher if self.ema_teacher else self.student
+        network = network or (self.teacher if self.ema_teacher else self.student)
         with eval_mode(network):
             logits = self.seg_logits(network, view.image)
         return Target(logits, view.valid, region=torch.zeros_like(view.region))
@@ -271,7 +288,8 @@ class SemiSegmentor(BaseSegmentor):
     def own_heads(self) -> Iterator[None]:
         """Build a method's own heads within: the random numbers that they draw are drawn again after it.
 
-        With the same seed, the student then begins, and until ``unsup_start`` goes on, as without the method.
+        With the same seed, the student then begins, and until ``unsup_start`` goes on, as without the method. Build a
+        second network from its config: a copy of the student would be initialised with the student's random numbers.
         """
         with torch.random.fork_rng(devices=[]):
             if self._heads_rng is not None:

@@ -33,7 +33,7 @@ class UniMatch(FixMatch):
         return self.base_images(views)
 
     def loss_unlabeled(self, views: UnlabeledViews) -> dict[str, Tensor]:
-        """Compute L_s1 / 4 + L_s2 / 4 + L_fp / 2, times :attr:`scale`."""
+        """Compute L_s1 / 4 + L_s2 / 4 + L_fp / 2."""
         target = self.pseudo_label(views)
         statistics = target.statistics(self.threshold, views.weak.true_label)
         (image1, target1), (image2, target2) = self.mixes(views, target)
@@ -41,9 +41,9 @@ class UniMatch(FixMatch):
         weak = self.base_images(views)
         perturbed = self.seg_logits(self.student, weak, tree_map_only(Tensor, _drop_channels, views.features))
         streams = dict(
-            s1=(strong1, target1, self.scale / 4),
-            s2=(strong2, target2, self.scale / 4),
-            fp=(perturbed, target[: len(weak)], self.scale / 2),
+            s1=(strong1, target1, 1 / 4),
+            s2=(strong2, target2, 1 / 4),
+            fp=(perturbed, target[: len(weak)], 1 / 2),
         )
         losses = {}
         for name, (logits, stream_target, weight) in streams.items():

@@ -233,3 +233,8 @@ def test_the_unsupervised_weight_starts_and_ramps_up(iteration, weight):
 def test_settings_that_make_no_sense_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         build(**options)
+
+
+def test_losses_of_labelled_and_unlabelled_images_of_one_name_are_refused():
+    with pytest.raises(ValueError, match=r"loss_unlabeled returns \['loss_ce'\], and so does loss_labeled: name them"):
+        build().combine(dict(loss_ce=torch.ones(())), dict(loss_ce=torch.zeros(())))
