@@ -3,7 +3,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mmcv.transforms import BaseTransform
 from mmengine.runner import Runner
+from mmseg.registry import TRANSFORMS
 from PIL import Image
 
 
@@ -17,6 +19,14 @@ def config(tiny_config, tiny_data, tmp_path):
     cfg.val_dataloader.dataset.data_root = str(root)
     cfg.custom_hooks = [dict(type='DatasetCheckHook'), *cfg.custom_hooks]
     return cfg, root
+
+
+@TRANSFORMS.register_module()
+class ShiftIds(BaseTransform):
+    """A step that users write for their class ids."""
+
+    def transform(self, results: dict) -> dict:
+        return {**results, 'gt_seg_map': results['gt_seg_map'] + 1}
 
 
 def refuses(cfg, message):
@@ -94,6 +104,22 @@ def test_an_image_in_the_labelled_and_the_validation_list_is_named(config):
     cfg, _ = config
     cfg.val_dataloader.dataset.data_prefix = cfg.train_dataloader.dataset.labeled.data_prefix
     refuses(cfg, 'in the labelled and in the validation list, such as .*train_0000.png')
+
+
+def test_joined_validation_sets_are_checked_one_by_one(config):
+    cfg, _ = config
+    val, labeled = cfg.val_dataloader.dataset, cfg.train_dataloader.dataset.labeled
+    leak = dict(val, ann_file=labeled.ann_file, data_prefix=labeled.data_prefix)
+    cfg.val_dataloader.dataset = dict(
+        type='ConcatDataset', datasets=[val, dict(type='RepeatDataset', dataset=leak, times=1)]
+    )
+    refuses(cfg, 'images are in the labelled and in the validation list')
+
+
+def test_an_unlabelled_pipeline_that_marks_all_of_its_pixels_as_filled_is_refused(config):
+    cfg, _ = config
+    cfg.train_dataloader.dataset.unlabeled.pipeline.insert(1, dict(type='ShiftIds'))
+    refuses(cfg, r'no pixel of .* counts: a transform of the unlabelled pipeline changes the map of ones')
 
 
 def test_a_validation_set_without_images_is_refused(config):

@@ -27,7 +27,7 @@ def batch(*sizes, seed=0, corner=0, iou_range=(0.1, 1.0)):
     for number, (height, width) in enumerate(sizes):
         y, x = np.mgrid[:height, :width]
         image = np.stack([y + 1, x + 1, np.full_like(y, number + 1)], axis=-1).astype(np.uint8)
-        valid_map = np.zeros((height, width), np.uint8)
+        valid_map = np.ones((height, width), np.uint8)
         valid_map[:corner, :corner] = 255
         samples.append(pipeline(dict(img=image, gt_seg_map=valid_map, seg_fields=['gt_seg_map'])))
     data = SemiDataPreprocessor(PLAIN)(semi_collate(samples), training=True)

@@ -8,8 +8,8 @@ from mmseg.registry import TRANSFORMS
 class LoadUnlabeledImage(LoadImageFromFile):
     """Load an image and follow which of its pixels are real.
 
-    A map of zeros takes the place of the annotation, so that every transform of mmseg moves it with the image and marks
-    what it fills (padding, corners after a rotation) with its ``seg_pad_val``, 255. :class:`MultiView` packs it as
+    A map of ones takes the place of the annotation, so that every transform of mmseg moves it with the image and marks
+    what it fills (padding, corners after a rotation) with its ``seg_pad_val``, 255 or 0. :class:`MultiView` packs it as
     ``valid_map``.
 
     An annotation is never opened, also where the dataset has some, unless it is asked for: with ``diagnose`` it is a
@@ -24,7 +24,7 @@ class LoadUnlabeledImage(LoadImageFromFile):
     Added Keys:
 
     - img, img_shape, ori_shape
-    - gt_seg_map (np.uint8): (H, W), 0 where the image shows
+    - gt_seg_map (np.uint8): (H, W), 1 where the image shows
     - true_seg_map (np.uint8): (H, W), with ``diagnose``
     - pseudo_seg_map (np.uint8): (H, W), with ``pseudo_label``
     - seg_fields
@@ -63,6 +63,6 @@ class LoadUnlabeledImage(LoadImageFromFile):
             results[self.annotation] = results.pop('gt_seg_map')
             results['seg_fields'].remove('gt_seg_map')
             results['seg_fields'].append(self.annotation)
-        results['gt_seg_map'] = np.zeros(results['img'].shape[:2], dtype=np.uint8)
+        results['gt_seg_map'] = np.ones(results['img'].shape[:2], dtype=np.uint8)
         results['seg_fields'] = [*results.get('seg_fields', []), 'gt_seg_map']
         return results

@@ -26,7 +26,8 @@ class MultiView(BaseTransform):
     Required Keys:
 
     - img, img_shape, ori_shape, img_path
-    - gt_seg_map (optional): as :class:`LoadUnlabeledImage` makes it, packed as ``valid_map``
+    - gt_seg_map (optional): as :class:`LoadUnlabeledImage` makes it, packed as ``valid_map``, which is 0
+      where the image shows and 255 elsewhere
     - true_seg_map, pseudo_seg_map (optional): likewise, packed as ``true_label`` and ``pseudo_label``
     - cutmix_region (optional)
     - crops (optional): as :class:`PairedRandomCrop` makes them, one a view in the order of the views
@@ -72,6 +73,8 @@ class MultiView(BaseTransform):
                         'transform changed the image alone. In place of CenterCrop and Pad, crop with RandomCrop and '
                         "let the data preprocessor's size pad"
                     )
+                if field == 'valid_map':
+                    pixels = np.where(pixels == 1, 0, 255).astype(np.uint8)
                 data = torch.from_numpy(np.ascontiguousarray(pixels))[None]
                 sample['data_samples'].set_data({field: PixelData(data=data)})
             packed['inputs'][name] = sample['inputs']
@@ -88,9 +91,9 @@ class MultiView(BaseTransform):
         moved = view.pop('place')
         if crop and view['flip_direction']:
             place = mmcv.imflip(place, view['flip_direction'])
-        filled = view.get('gt_seg_map', np.zeros(size, dtype=np.uint8))
-        moved, place, filled = (pixels[::8, ::8] for pixels in (moved, place, filled))  # enough to tell
-        if not (moved.shape == place.shape == filled.shape and (moved == place)[filled == 0].all()):
+        shown = view.get('gt_seg_map', np.ones(size, dtype=np.uint8))
+        moved, place, shown = (pixels[::8, ::8] for pixels in (moved, place, shown))  # enough to tell
+        if not (moved.shape == place.shape == shown.shape and (moved == place)[shown == 1].all()):
             raise ValueError(
                 f'MultiView: the pipeline of the view {name!r} moves pixels, which nothing else follows: put geometry '
                 'before MultiView, where all views share it; after PairedRandomCrop a view may have one RandomFlip, '

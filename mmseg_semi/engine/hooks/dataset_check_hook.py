@@ -1,4 +1,5 @@
 import time
+from collections.abc import Iterator
 
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
@@ -60,10 +61,10 @@ class DatasetCheckHook(Hook):
                         f'No labelled image shows {", ".join(absent)}: nobody teaches the network what that is'
                     )
         val = runner.val_dataloader.dataset if runner.val_loop is not None else None
-        if isinstance(val, BaseSegDataset):
-            check_labeled(val, 'val_dataloader')
+        for one in _datasets_in(val):
+            check_labeled(one, 'val_dataloader')
             for part in annotated:
-                check_disjoint(part, val)
+                check_disjoint(part, one)
         self.check_samples(dataset, model)
         runner.logger.info(f'Checked {len(dataset)} training images in {time.time() - start:.1f} s')
 
@@ -141,5 +142,21 @@ class DatasetCheckHook(Hook):
             if name == 'unlabeled':
                 batch = model.data_preprocessor(semi_collate([sample]), training=True)
                 model.check_views(model.unlabeled_views(**batch))
-            for seed in range(8):  # for what transforms do with a probability
-                dataset[SampleIndex(first, seed)]
+            # Several, for what transforms do with a probability.
+            drawn = [dataset[SampleIndex(first, seed)]['data_samples'] for seed in range(8)]
+            maps = [view.valid_map.data for views in drawn for view in views.values() if 'valid_map' in view]
+            if maps and not any((valid_map == 0).any() for valid_map in maps):
+                raise ValueError(
+                    f'no pixel of {dataset.get_data_info(first)["img_path"]} counts: a transform of the unlabelled '
+                    'pipeline changes the map of ones that LoadUnlabeledImage puts in the place of an annotation: '
+                    'leave out what is made for class ids'
+                )
+
+
+def _datasets_in(dataset) -> Iterator[BaseSegDataset]:
+    """Take wrappers of datasets apart."""
+    if isinstance(dataset, BaseSegDataset):
+        yield dataset
+    for inner in (*getattr(dataset, 'datasets', ()), getattr(dataset, 'dataset', None)):
+        if inner is not None:
+            yield from _datasets_in(inner)

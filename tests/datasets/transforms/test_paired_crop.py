@@ -17,7 +17,7 @@ def coded(height, width):
 
 
 def crop(height, width, *args, **options):
-    results = dict(img=coded(height, width), gt_seg_map=np.zeros((height, width), np.uint8))
+    results = dict(img=coded(height, width), gt_seg_map=np.ones((height, width), np.uint8))
     return PairedRandomCrop(*args, **options).transform(results)['crops']
 
 
@@ -44,7 +44,7 @@ def test_for_any_image_crop_and_range_the_overlaps_show_the_same_pixels_and_the_
         except ValueError:  # a range between two IoUs that whole cells allow
             continue
         built += 1
-        results = dict(img=coded(height, width), gt_seg_map=np.zeros((height, width), np.uint8))
+        results = dict(img=coded(height, width), gt_seg_map=np.ones((height, width), np.uint8))
         first, second = transform.transform(results)['crops']
         expected = iou(first['crop_offset'], second['crop_offset'], size)
         for view in (first, second):
@@ -59,7 +59,8 @@ def test_for_any_image_crop_and_range_the_overlaps_show_the_same_pixels_and_the_
         (one, its_map), (other, others_map) = shared(first), shared(second)
         assert (one == other).all()
         assert one.any(axis=-1).all()
-        assert its_map.max(initial=0) == others_map.max(initial=0) == 0
+        assert (its_map == 1).all()
+        assert (others_map == 1).all()
         # All that both crops show of whole cells of the image is compared.
         top, left = np.maximum(first['crop_offset'], second['crop_offset'])
         bottom, right = np.minimum(first['crop_offset'], second['crop_offset']) + np.array(size)
@@ -77,7 +78,7 @@ def test_every_pair_of_places_in_the_range_is_equally_likely():
     possible = {(a, b) for a in places for b in places if bounds[0] <= iou(a, b, size) <= bounds[1]}
     drawn = Counter()
     draws = 60 * len(possible)
-    image, valid_map = coded(9, 12), np.zeros((9, 12), np.uint8)
+    image, valid_map = coded(9, 12), np.ones((9, 12), np.uint8)
     for _ in range(draws):
         first, second = transform.transform(dict(img=image, gt_seg_map=valid_map))['crops']
         drawn[first['crop_offset'], second['crop_offset']] += 1
@@ -94,7 +95,7 @@ def test_an_image_that_is_too_small_for_the_range_gets_the_nearest_iou_and_says_
     assert first['crop_iou'] == 1
     assert first['iou_in_range']
     assert first['overlap'] == second['overlap'] == (0, 0, 8, 16)
-    assert first['gt_seg_map'][:10, :20].max() == 0
+    assert first['gt_seg_map'][:10, :20].max() == 1
     assert first['gt_seg_map'][10:].min() == first['gt_seg_map'][:, 20:].min() == 255
     assert first['img'][10:].max() == 0
     assert (crop(10, 20, 32, 8, pad_val=(1, 2, 3))[0]['img'][-1, -1] == (1, 2, 3)).all()
@@ -148,7 +149,7 @@ def test_each_view_starts_from_its_crop_and_its_own_flip_moves_its_map():
         ]
     )
     results = dict(
-        img=coded(50, 20), gt_seg_map=np.zeros((50, 20), np.uint8), seg_fields=['gt_seg_map'], img_shape=(50, 20)
+        img=coded(50, 20), gt_seg_map=np.ones((50, 20), np.uint8), seg_fields=['gt_seg_map'], img_shape=(50, 20)
     )
     packed = pipeline(results)
     one, two = (packed['data_samples'][name] for name in ('crop1', 'crop2'))
@@ -170,7 +171,7 @@ FLIP = dict(type='RandomFlip', prob=1.0)
 ])  # fmt: skip
 def test_what_moves_the_pixels_of_a_crop_otherwise_than_by_one_flip_is_refused(steps):
     init_default_scope('mmseg')
-    results = dict(img=coded(50, 40), gt_seg_map=np.zeros((50, 40), np.uint8), img_shape=(50, 40), flip=False)
+    results = dict(img=coded(50, 40), gt_seg_map=np.ones((50, 40), np.uint8), img_shape=(50, 40), flip=False)
     results = PairedRandomCrop(32).transform({**results, 'seg_fields': ['gt_seg_map']})
     with pytest.raises(ValueError, match=r"the view 'crop2' moves pixels, .* may have one RandomFlip"):
         MultiView(crop1=[FLIP], crop2=steps).transform(results)
@@ -178,7 +179,7 @@ def test_what_moves_the_pixels_of_a_crop_otherwise_than_by_one_flip_is_refused(s
 
 def test_a_hole_in_a_crop_counts_as_padding_and_moves_nothing():
     init_default_scope('mmseg')
-    results = dict(img=coded(50, 40), gt_seg_map=np.zeros((50, 40), np.uint8), img_shape=(50, 40), flip=False)
+    results = dict(img=coded(50, 40), gt_seg_map=np.ones((50, 40), np.uint8), img_shape=(50, 40), flip=False)
     results = PairedRandomCrop(32).transform({**results, 'seg_fields': ['gt_seg_map']})
     hole = dict(type='RandomCutOut', prob=1.0, n_holes=1, cutout_shape=(16, 16), fill_in=(0, 0, 0), seg_fill_in=255)
     packed = MultiView(crop1=[FLIP], crop2=[hole, FLIP]).transform(results)
@@ -188,7 +189,7 @@ def test_a_hole_in_a_crop_counts_as_padding_and_moves_nothing():
 
 
 def test_as_many_views_as_crops_are_asked_for():
-    results = dict(img=coded(50, 40), gt_seg_map=np.zeros((50, 40), np.uint8))
+    results = dict(img=coded(50, 40), gt_seg_map=np.ones((50, 40), np.uint8))
     results = PairedRandomCrop(32).transform(results)
     with pytest.raises(ValueError, match=r"2 crops for the views \['weak'\]"):
         MultiView(weak=[]).transform(results)
