@@ -19,7 +19,8 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS, MODELS
 
-from mmseg_semi.datasets.splits import IMAGE_SUFFIXES
+from mmseg_semi.datasets.semi_dataset import build_lazily
+from mmseg_semi.datasets.splits import IMAGE_SUFFIXES, read_list
 from mmseg_semi.engine.hooks import DatasetCheckHook
 from mmseg_semi.utils.config import imports_with_ours, load_config
 from mmseg_semi.utils.files import replace_file
@@ -66,6 +67,10 @@ UNLABELED = """geometry = [
 {source}    pipeline=[{loader}, *geometry, *{views}],
 )
 """
+PAIRED = """views = _base_.views
+views[0].update(crop_size={crop_size!r}, stride={stride})
+model['stride'] = {stride}
+"""
 
 
 def parse_args() -> argparse.Namespace:
@@ -80,17 +85,25 @@ def parse_args() -> argparse.Namespace:
         '--prepare', nargs='+', default=[], metavar='TRANSFORM',
         help='own transforms of the pipeline that prepare images, and that unlabelled ones pass too',
     )  # fmt: skip
+    parser.add_argument(
+        '--stride', type=int, default=8,
+        help='pixels of a feature cell, of context-aware consistency, such as 16 for ViTs (default: %(default)s)',
+    )  # fmt: skip
     parser.add_argument('-o', '--out', type=Path, required=True, help='config file to write')
     return parser.parse_args()
 
 
-def make(config: str, method: str, labeled: str, unlabeled: str | None, out: Path, prepare: Sequence[str]) -> str:
+def make(
+    config: str, method: str, labeled: str, unlabeled: str | None, out: Path, prepare: Sequence[str], stride: int
+) -> str:
     """Compose the config.
 
     Raises:
         SystemExit: If the supervised config is of a kind that cannot be wrapped.
     """
     base = Config.fromstring(f'_base_ = {config!r}', '.py') if '::' in config else load_config(config)
+    if not isinstance(base.get('model', {}).get('type', ''), str):
+        raise SystemExit(f'{config} is written in Python alone (read_base), which a list of _base_ cannot inherit')
     for key in ('model', 'train_dataloader', 'train_cfg'):
         if key not in base:
             raise SystemExit(f'{config} has no {key}: give the config file that you would train')
@@ -102,7 +115,10 @@ def make(config: str, method: str, labeled: str, unlabeled: str | None, out: Pat
     while dataset.type == 'RepeatDataset':
         dataset, wrapped = dataset.dataset, f'{wrapped}.dataset'
     if 'pipeline' not in dataset:
-        raise SystemExit(f'train_dataloader.dataset of {config} is a {dataset.type}: give one dataset with a pipeline')
+        raise SystemExit(
+            f'train_dataloader.dataset of {config} is a {dataset.type}: give one dataset with a pipeline, whose list '
+            'may name images of several folders; for VOC with its extra annotations, see docs/datasets/voc.md'
+        )
 
     strange = set(prepare) - {step.type for step in dataset.pipeline}
     if strange:
@@ -119,7 +135,9 @@ def make(config: str, method: str, labeled: str, unlabeled: str | None, out: Pat
         if paired:  # the paper's 5 of 80 epochs on the labels alone
             model = f'segmentor=_base_.model, unsup_start={base.train_cfg.max_iters // 16}, **_base_.method'
         ratio.append(ratio[0] if paired else 2 * ratio[0])
-        block = unlabeled_part(config, dataset, paired, labeled, osp.abspath(unlabeled), PREPARATION.union(prepare))
+        paired_stride = stride if paired else None
+        kept = PREPARATION.union(prepare)
+        block = unlabeled_part(config, dataset, paired_stride, labeled, osp.abspath(unlabeled), kept)
     rest = '' if base.get('randomness', {}).get('seed') is not None else 'randomness = dict(seed=0)\n'
     if any(hook['type'] == 'EMAHook' for hook in base.get('custom_hooks') or []):  # the teacher is one already
         rest += "custom_hooks = [hook for hook in _base_.custom_hooks if hook['type'] != 'EMAHook']\n"
@@ -142,7 +160,7 @@ def make(config: str, method: str, labeled: str, unlabeled: str | None, out: Pat
 
 
 def unlabeled_part(
-    config: str, dataset: dict, paired: bool, labeled: str, unlabeled: str, preparation: Collection[str]
+    config: str, dataset: dict, stride: int | None, labeled: str, unlabeled: str, preparation: Collection[str]
 ) -> str:
     """Write the unlabelled dataset, whose images are scaled and cropped as labelled ones are.
 
@@ -167,7 +185,7 @@ def unlabeled_part(
             f'the training pipeline of {config} has no RandomCrop: add one, so that images can be stacked; where all '
             'have one size already, one of that size'
         )
-    if paired:
+    if stride:
         crop = [step['type'] for step in geometry].index('RandomCrop')
         geometry = geometry[:crop] + [step for step in geometry[crop:] if step['type'] in preparation]
     if osp.isdir(unlabeled):
@@ -182,8 +200,8 @@ def unlabeled_part(
     return UNLABELED.format(
         loader=call({**loader, 'type': 'LoadUnlabeledImage'}),
         geometry=''.join(f'    {call(step)},\n' for step in geometry),
-        crop=f'views = _base_.views\nviews[0].crop_size = {crops[0]!r}\n' if paired else '',
-        views='views' if paired else '_base_.views',
+        crop=PAIRED.format(crop_size=crops[0], stride=stride) if stride else '',
+        views='views' if stride else '_base_.views',
         source=source,
     )
 
@@ -195,7 +213,7 @@ def image_suffix(dataset: dict) -> str:
         SystemExit: If the dataset does not build.
     """
     try:
-        return DATASETS.build(dict(dataset, pipeline=[], lazy_init=True)).img_suffix
+        return build_lazily(dict(dataset, pipeline=[])).img_suffix
     except Exception as error:
         raise SystemExit(f'train_dataloader.dataset does not build: {str(error) or type(error).__name__}') from error
 
@@ -210,12 +228,13 @@ def arguments(options: dict) -> str:
     return ', '.join(f'{key}={value!r}' for key, value in options.items())
 
 
-def check(path: Path, name: Path) -> None:
+def check(path: Path, name: Path, labeled: str) -> None:
     """Build the model, without weights, and the datasets, and see whether samples of each part fit it.
 
     Args:
         path (Path): Where the config lies.
         name (Path): What to call it.
+        labeled (str): List of labelled images.
 
     Raises:
         SystemExit: Naming what does not fit.
@@ -230,6 +249,12 @@ def check(path: Path, name: Path) -> None:
         DatasetCheckHook().check_samples(dataset, model)
     except Exception as error:
         raise SystemExit(f'{name} is not written, since what it says does not build: {error}') from error
+    named, found = len(read_list(labeled)), len(dataset.parts['labeled'])
+    if found != named:
+        raise SystemExit(
+            f'{name} is not written: {labeled} names {named} images, but {type(dataset.parts["labeled"]).__name__} has '
+            f'{found}: does it read its ann_file?'
+        )
     sizes, batch = (
         dict(zip(dataset.parts, numbers, strict=True))
         for numbers in (dataset.source_sizes, cfg.train_dataloader.sampler.source_ratio)
@@ -248,10 +273,10 @@ def main() -> None:
         raise SystemExit(f'--unlabeled {args.unlabeled} is not there: give a list of images, one a line, or a folder')
     if args.out.exists():
         raise SystemExit(f'{args.out} exists: remove it, or choose another name')
-    text = make(args.config, args.method, args.labeled, args.unlabeled, args.out, args.prepare)
+    text = make(args.config, args.method, args.labeled, args.unlabeled, args.out, args.prepare, args.stride)
     with replace_file(args.out) as draft:
         draft.write_text(text)
-        check(draft, args.out)
+        check(draft, args.out, args.labeled)
     print(f'Written: {args.out}\nTrain it: python tools/train.py {args.out}')
 
 

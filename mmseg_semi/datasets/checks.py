@@ -3,14 +3,16 @@
 import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import cv2
+import mmcv
 import numpy as np
 from mmseg.datasets import BaseSegDataset
 from mmseg.datasets.transforms import LoadAnnotations
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from .transforms import LoadUnlabeledImage
 
@@ -52,7 +54,12 @@ def check_image(path: str, whole: bool = False, what: str = 'image') -> tuple[in
             return (image.width, image.height) if turned else (image.height, image.width)
     except FileNotFoundError:
         raise not_found(path, what) from None
+    except Image.DecompressionBombError as error:
+        raise DataError('unreadable', f'{what} {path} is too large: {error}. Cut it into tiles') from error
     except (OSError, SyntaxError) as error:
+        if path.lower().endswith(('.tif', '.tiff')) and isinstance(error, UnidentifiedImageError):
+            with suppress(ImportError, OSError, ValueError):  # several bands, or floating-point numbers
+                return mmcv.imread(path, flag='unchanged', backend='tifffile').shape[:2]
         message = f'unreadable {what} {path}: {error}. Replace the file or take it off the list'
         raise DataError('unreadable', message) from error
 
@@ -68,7 +75,8 @@ def check_annotation(info: dict, num_classes: int) -> np.ndarray:
 
     Args:
         info (dict): What an mmseg dataset knows of the sample.
-        num_classes (int): Ids from 0 to ``num_classes - 1`` and 255, ignored, are right.
+        num_classes (int): Ids from 0 to ``num_classes - 1`` are right, and what is ignored: 255 or, of
+            :func:`data_infos`, the dataset's ``ignore_index``.
 
     Returns:
         np.ndarray: (H, W), the ids.
@@ -96,12 +104,13 @@ def check_annotation(info: dict, num_classes: int) -> np.ndarray:
             f'{info["img_path"]} has height and width {size}, but its annotation {path} has {label.shape}: '
             'both must show the same pixels',
         )
-    wrong = np.unique(label[(label >= num_classes) & (label != 255)])
+    ignored = info.get('ignore_index', 255)
+    wrong = np.unique(label[(label >= num_classes) & (label != ignored)])
     if wrong.size:
         raise DataError(
             'out of range',
-            f'annotation {path} has the values {wrong.tolist()}, but ids go from 0 to {num_classes - 1}, and 255 is '
-            'ignored: correct the file or the number of classes. Where ids start at 1, set reduce_zero_label in '
+            f'annotation {path} has the values {wrong.tolist()}, but ids go from 0 to {num_classes - 1}, and {ignored} '
+            'is ignored: correct the file or the number of classes. Where ids start at 1, set reduce_zero_label in '
             'configs, and count 0 as a class for tools',
         )
     return label
@@ -227,5 +236,6 @@ def check_disjoint(labeled: BaseSegDataset, val: BaseSegDataset) -> None:
 
 
 def data_infos(dataset: BaseSegDataset) -> Sequence[dict]:
-    """Give what a dataset knows of each of its samples."""
-    return [dataset.get_data_info(index) for index in range(len(dataset))]
+    """Give what a dataset knows of each of its samples, and its ``ignore_index``."""
+    ignored = dict(ignore_index=getattr(dataset, 'ignore_index', 255))
+    return [{**dataset.get_data_info(index), **ignored} for index in range(len(dataset))]

@@ -34,7 +34,8 @@ class SemiDataset:
 
     Raises:
         ValueError: If a part has no image, is a wrapper of several datasets, or leaves colours to the device without
-            :class:`MultiView` at its end; or if ``labeled_as_unlabeled`` has no effect.
+            :class:`MultiView` at its end; if the labelled one names no classes; or if ``labeled_as_unlabeled`` has no
+            effect.
     """
 
     def __init__(
@@ -61,6 +62,11 @@ class SemiDataset:
             _check_photometric(name, dataset)
             _keep(what, dataset, lambda path, dataset=dataset: not is_comment(path, dataset))
             self.parts[name] = dataset
+        if not self.parts['labeled'].metainfo.get('classes'):
+            raise ValueError(
+                f'the labeled part of SemiDataset, a {type(self.parts["labeled"]).__name__}, names no classes: set its '
+                'metainfo=dict(classes=(...))'
+            )
         if 'unlabeled' in self.parts:
             self._settle_images_of_both_parts()
 
@@ -127,7 +133,8 @@ class SemiDataset:
             sample = part.pipeline({**part.get_data_info(local), **extra}) if extra else part[local]
         except Exception as error:
             path = part.get_data_info(local).get('img_path')
-            raise RuntimeError(f'cannot prepare {name} image {path}: {error}') from error
+            reason = str(error) or type(error).__name__
+            raise RuntimeError(f'cannot prepare {name} image {path}: {reason}') from error
         if not isinstance(sample['inputs'], dict):
             view = 'unlabeled' if name == 'unlabeled' else 'labeled'
             sample = {key: {view: value} for key, value in sample.items()}
@@ -145,12 +152,22 @@ def load_dataset(dataset: dict | BaseDataset, what: str) -> BaseDataset:
         ValueError: If there is no image.
     """
     if isinstance(dataset, dict):
-        # Lazily: mmengine cannot serialise an empty list, and would say so in terms of arrays.
-        dataset = DATASETS.build({**dataset, 'lazy_init': True})
+        # mmengine cannot serialise an empty list, and would say so in terms of arrays.
+        dataset = build_lazily(dataset)
     if hasattr(dataset, 'load_data_list') and not dataset.load_data_list():  # wrappers have none of their own
         raise _no_image(what, dataset)
     dataset.full_init()
     return dataset
+
+
+def build_lazily(dataset: dict) -> BaseDataset:
+    """Build a dataset that lists its images when it is asked to; at once if its class does not take ``lazy_init``."""
+    try:
+        return DATASETS.build({**dataset, 'lazy_init': True})
+    except TypeError as error:
+        if 'lazy_init' not in str(error):
+            raise
+        return DATASETS.build(dataset)
 
 
 def is_comment(path: str, dataset: BaseDataset) -> bool:

@@ -1,4 +1,4 @@
-from .panel import colorize, heat, panel
+from .panel import colorize, heat, panel, three_channels
 from .views import draw_samples
 
-__all__ = ['colorize', 'draw_samples', 'heat', 'panel']
+__all__ = ['colorize', 'draw_samples', 'heat', 'panel', 'three_channels']

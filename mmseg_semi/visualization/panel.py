@@ -19,6 +19,11 @@ def colorize(label: np.ndarray, palette: Sequence[Sequence[int]]) -> np.ndarray:
     return colors[np.where((label >= 0) & (label < len(palette)), label, 255).astype(np.uint8)]
 
 
+def three_channels(image: np.ndarray) -> np.ndarray:
+    """Give what can be shown of images, (..., H, W, C): gray three times, or the first three channels."""
+    return image[..., :3] if image.shape[-1] >= 3 else image[..., [0, 0, 0]]
+
+
 def heat(values: np.ndarray) -> np.ndarray:
     """Paint values in [0, 1] from dark (0) to bright (1); (H, W) to (H, W, 3) uint8, RGB."""
     gray = (values.clip(0, 1) * 255).astype(np.uint8)

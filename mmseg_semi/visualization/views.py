@@ -6,7 +6,7 @@ import torch
 
 from mmseg_semi.models.device_photometric import device_photometric
 
-from .panel import colorize
+from .panel import colorize, three_channels
 
 
 def draw_samples(samples: Sequence[dict], palette: Sequence[Sequence[int]]) -> list[dict[str, np.ndarray]]:
@@ -40,7 +40,7 @@ def _draw_views(sample: dict, palette: Sequence[Sequence[int]]) -> tuple[dict[st
     pictures, maps = {}, {}
     for view, tensor in sample['inputs'].items():
         tensor = device_photometric(tensor, sample['data_samples'][view].get('photometric', ()))
-        image = np.ascontiguousarray(tensor.float().clamp(0, 255).byte().numpy()[::-1].transpose(1, 2, 0))
+        image = three_channels(tensor.float().clamp(0, 255).byte().numpy().transpose(1, 2, 0))[..., ::-1].copy()
         fields = {key: field.data[0].numpy() for key, field in sample['data_samples'][view].items() if _is_map(field)}
         if 'valid_map' in fields:
             image[fields.pop('valid_map') != 0] = 0

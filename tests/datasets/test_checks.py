@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -57,6 +59,36 @@ def test_a_dataset_without_a_folder_of_annotations_is_named_with_the_way_out(dat
     images = BaseSegDataset(data_root=dataset.data_root, data_prefix=dict(img_path='images'), metainfo=dataset.metainfo)
     with pytest.raises(ValueError, match=r'a\.jpg has no annotation: its dataset needs data_prefix\.seg_map_path'):
         check_labeled(images, 'train')
+
+
+def test_a_picture_of_several_bands_that_pil_does_not_know_has_a_size(tmp_path):
+    tifffile = pytest.importorskip('tifffile')
+    path = str(tmp_path / 'a.tif')
+    tifffile.imwrite(path, np.zeros((20, 30, 5), np.float32), photometric='minisblack', planarconfig='contig')
+    assert check_image(path) == (20, 30)
+    Path(path).write_bytes(b'no picture')
+    with pytest.raises(ValueError, match=r'unreadable image .*Replace the file'):
+        check_image(path)
+
+
+def test_an_image_that_pil_takes_for_an_attack_is_refused_in_a_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 100)
+    path = str(tmp_path / 'a.png')
+    Image.new('L', (30, 20)).save(path)
+    with pytest.raises(ValueError, match=r'a\.png is too large: .* Cut it into tiles'):
+        check_image(path)
+
+
+def test_the_id_that_a_dataset_ignores_is_right_and_255_is_not(dataset, tmp_path):
+    label = np.array(Image.open(tmp_path / 'annotations/a.png'))
+    label[0] = 254
+    cv2.imwrite(str(tmp_path / 'annotations/a.png'), label)
+    dataset.ignore_index = 254
+    check_labeled(dataset, 'train')
+    label[0] = 255
+    cv2.imwrite(str(tmp_path / 'annotations/a.png'), label)
+    with pytest.raises(ValueError, match=r'has the values \[255\], .* and 254 is ignored'):
+        check_labeled(dataset, 'train')
 
 
 @pytest.mark.parametrize('folder', ['images', 'annotations'])

@@ -8,7 +8,7 @@ from mmengine.registry import init_default_scope
 from mmseg.datasets.transforms import LoadAnnotations
 from mmseg.registry import DATASETS
 
-from mmseg_semi.datasets import CamVidDataset, UnlabeledDataset, semi_collate
+from mmseg_semi.datasets import CamVidDataset, SemiDataset, UnlabeledDataset, semi_collate
 
 
 @pytest.fixture
@@ -142,3 +142,9 @@ def test_an_unlabelled_part_of_labelled_images_alone_is_refused_with_the_way_out
     cfg = tiny_config().train_dataloader.dataset.unlabeled
     with pytest.raises(ValueError, match=r'unlabeled part of SemiDataset has no image.*labeled_as_unlabeled=True'):
         scenes_with(tiny_config, tiny_data, unlabeled={**cfg, 'ann_file': 'splits/labeled.txt'})
+
+
+def test_labels_without_classes_are_refused(tiny_config, tiny_data):
+    labeled = dict(tiny_config().train_dataloader.dataset.labeled, type='BaseSegDataset', img_suffix='.png')
+    with pytest.raises(ValueError, match='a BaseSegDataset, names no classes: set its metainfo'):
+        SemiDataset(labeled=labeled)

@@ -24,3 +24,20 @@ def test_drawing_does_not_change_training(tiny_config):
         cfg.visualizer.name = f'drawing {len(hooks)}'
         weights.append(Runner.from_cfg(cfg).train().state_dict())
     assert all((weights[0][name] == weights[1][name]).all() for name in weights[0])
+
+
+@pytest.mark.parametrize('method', ['UniMatch', 'ContextAwareConsistency'])
+def test_gray_images_train_and_are_drawn(tiny_config, tmp_path, method):
+    cfg = tiny_config(method, max_iters=1)
+    cfg.custom_hooks += [dict(type='PseudoLabelVisualizationHook', interval=1)]
+    cfg.model.segmentor.backbone.in_channels = 1
+    cfg.model.segmentor.data_preprocessor.update(mean=[127.0], std=[128.0], bgr_to_rgb=False)
+    for part in (*cfg.train_dataloader.dataset.values(), cfg.val_dataloader.dataset):
+        if isinstance(part, dict):
+            part.pipeline[0].color_type = 'grayscale'
+    Runner.from_cfg(cfg).train()
+    (picture,) = (tmp_path / 'work').rglob('pseudo_label*.png')
+    header, gap, size = 26, 6, 192
+    sees = cv2.imread(str(picture))[header : header + size, gap : gap + size]
+    assert (sees == sees[..., :1]).all()
+    assert sees.std() > 10

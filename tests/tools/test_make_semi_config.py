@@ -5,6 +5,18 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 from mmengine.runner import Runner
+from mmseg.registry import DATASETS
+
+from mmseg_semi.datasets import TexturedScenesDataset
+
+
+@DATASETS.register_module()
+class FolderOfScenes(TexturedScenesDataset):
+    """A dataset with a constructor of its own, that lists a folder, whatever it is told."""
+
+    def __init__(self, data_root: str, data_prefix: dict, pipeline: list, ann_file: str = '') -> None:
+        folder = dict(img_path='images/val', seg_map_path='annotations/val')
+        super().__init__(data_root=data_root, data_prefix=folder, pipeline=pipeline)
 
 
 @pytest.fixture
@@ -88,16 +100,18 @@ def test_unlabelled_images_are_read_and_prepared_as_labelled_ones(run_tool, supe
     assert [step.type for step in steps[1:3]] == ['CLAHE', 'RandomCutOut']
 
 
-def test_contrast_waits_for_the_paper_s_5_of_80_epochs(run_tool, supervised, tmp_path):
+def test_contrast_waits_for_the_paper_s_5_of_80_epochs_and_has_cells_of_any_stride(run_tool, supervised, tmp_path):
     path, root = supervised
     cfg = Config.fromfile(path)
     cfg.train_cfg.max_iters = 160
     cfg.dump(path)
     lists = [f'{root}/splits/{name}.txt' for name in ('labeled', 'unlabeled')]
     options = ('--method', 'context_aware_consistency', '--labeled', lists[0], '--unlabeled', lists[1])
-    done = run_tool('make_semi_config.py', path, *options, '-o', tmp_path / 'semi.py')
+    done = run_tool('make_semi_config.py', path, *options, '--stride', 16, '-o', tmp_path / 'semi.py')
     assert done.returncode == 0, done.stderr
-    assert Config.fromfile(tmp_path / 'semi.py').model.unsup_start == 10
+    semi = Config.fromfile(tmp_path / 'semi.py')
+    assert semi.model.unsup_start == 10
+    assert semi.model.stride == semi.train_dataloader.dataset.unlabeled.pipeline[-2].stride == 16
 
 
 def trained(out, path):
@@ -188,6 +202,7 @@ def test_a_config_that_mmseg_ships_is_read_with_the_suffix_that_its_dataset_know
 
 @pytest.mark.parametrize(('change', 'message'), [
     (dict(train_cfg=dict(type='EpochBasedTrainLoop', max_epochs=2, _delete_=True)), 'counts epochs'),
+    (dict(train_dataloader=dict(dataset=dict(type='FolderOfScenes'))), 'names 4 images, but FolderOfScenes has '),
     (dict(train_dataloader=dict(dataset=dict(pipeline=[dict(type='LoadImageFromFile')]))), 'has no RandomCrop'),
     (dict(model=dict(decode_head=dict(type='Unknown'))), 'does not build'),
     (dict(model=dict(data_preprocessor=dict(size=None))), 'the data preprocessor has no size'),

@@ -68,9 +68,18 @@ class PairedRandomCrop(BaseTransform):
             )
 
     def transform(self, results: dict) -> dict:
-        """Add ``crops``."""
+        """Add ``crops``.
+
+        Raises:
+            ValueError: If ``pad_val`` is of another number of channels.
+        """
         size, shown = np.array(self.crop_size), np.array(results['img'].shape[:2])
         padded = tuple(np.maximum(size, shown).tolist())
+        channels = results['img'].shape[2] if results['img'].ndim > 2 else 1
+        if np.size(self.pad_val) not in (1, channels):
+            raise ValueError(
+                f'PairedRandomCrop: pad_val={self.pad_val}, but images have {channels} channels: set it to 0'
+            )
         image = mmcv.impad(results['img'], shape=padded, pad_val=self.pad_val)
         maps = {
             key: mmcv.impad(results[key], shape=padded, pad_val=255)

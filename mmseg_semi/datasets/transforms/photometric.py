@@ -9,6 +9,7 @@ from mmseg.registry import TRANSFORMS
 from torchvision.transforms import ColorJitter, GaussianBlur
 
 _JITTER = ('brightness', 'contrast', 'saturation', 'hue')
+_OF_COLOURS = ('saturation', 'hue')
 # Luma of BGR, as torchvision weighs it.
 _GRAY = np.array([0.114, 0.587, 0.2989])
 
@@ -22,7 +23,8 @@ class StrongPhotometric(BaseTransform):
 
     Required Keys:
 
-    - img (np.uint8): (H, W, 3), BGR, as mmcv loads it
+    - img (np.uint8): (H, W, 3), BGR, as mmcv loads it; saturation, hue and grayscale change nothing in images of other
+      channels, (H, W) or (H, W, C)
 
     Modified Keys:
 
@@ -68,7 +70,7 @@ class StrongPhotometric(BaseTransform):
         """Augment ``results['img']``, or say how.
 
         Raises:
-            ValueError: If its values are not of eight bits.
+            ValueError: If its values are not of eight bits, or the device is to change what is not BGR.
         """
         if results['img'].dtype != np.uint8:
             raise ValueError(
@@ -76,6 +78,13 @@ class StrongPhotometric(BaseTransform):
                 'it without to_float32 and in eight bits, or leave the transform out of the views'
             )
         steps = self._draw()
+        if results['img'].shape[2:] != (3,):
+            if self.on_device:
+                raise ValueError(
+                    f'StrongPhotometric: an image of shape {results["img"].shape} has no three channels, which '
+                    'on_device=True is for: leave it out'
+                )
+            steps = [step for step in steps if step[0] not in _OF_COLOURS]
         if self.on_device:
             results['photometric'] = [*results.get('photometric', []), *steps]
         else:
@@ -110,18 +119,18 @@ def photometric(image: np.ndarray, steps: Sequence[tuple[str, float]]) -> np.nda
     Nothing is rounded before the end.
 
     Args:
-        image (np.ndarray): (H, W, 3) uint8, BGR.
+        image (np.ndarray): (H, W, 3) uint8, BGR; or of any channels, where no step is of saturation or hue.
         steps (Sequence[tuple[str, float]]): Names and values, in this order: the factor of ``'brightness'``,
             ``'contrast'`` or ``'saturation'``, the shift of ``'hue'`` in turns of the colour circle, or the standard
             deviation of a ``'blur'`` in pixels.
 
     Returns:
-        np.ndarray: (H, W, 3) uint8.
+        np.ndarray: The same shape, uint8.
     """
-    image = image.astype(np.float32)
+    shape, image = image.shape, image.astype(np.float32)
     for name, value in steps:
         image = _STEPS[name](image, value)
-    return cv2.convertScaleAbs(image)
+    return cv2.convertScaleAbs(image).reshape(shape)
 
 
 # Each may overwrite the image.
@@ -131,7 +140,7 @@ def _brightness(image: np.ndarray, factor: float) -> np.ndarray:
 
 
 def _contrast(image: np.ndarray, factor: float) -> np.ndarray:
-    mean = float(_GRAY @ cv2.mean(image)[:3])
+    mean = float(_GRAY @ cv2.mean(image)[:3] if image.shape[2:] == (3,) else image.mean())
     image *= factor
     image += (1 - factor) * mean
     return _clip(image)

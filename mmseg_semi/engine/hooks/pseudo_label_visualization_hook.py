@@ -5,7 +5,7 @@ from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
 
 from mmseg_semi.utils.wrapper import unwrapped
-from mmseg_semi.visualization import colorize, heat, panel
+from mmseg_semi.visualization import colorize, heat, panel, three_channels
 
 
 @HOOKS.register_module()
@@ -42,7 +42,7 @@ class PseudoLabelVisualizationHook(Hook):
             image = image * base.std + base.mean
         label = target.label.where(target.valid, 255).cpu().numpy()
         confidence = target.confidence.cpu().numpy()
-        pixels = image.clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
+        pixels = three_channels(image.clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy())
         # The two lines of OpenMMLab packages spell it differently.
         is_rgb = getattr(base, '_channel_conversion', None) or getattr(base, 'channel_conversion', False)
         pixels = pixels if is_rgb else np.ascontiguousarray(pixels[..., ::-1])

@@ -193,3 +193,8 @@ def test_as_many_views_as_crops_are_asked_for():
     results = PairedRandomCrop(32).transform(results)
     with pytest.raises(ValueError, match=r"2 crops for the views \['weak'\]"):
         MultiView(weak=[]).transform(results)
+
+
+def test_padding_of_another_number_of_channels_is_refused():
+    with pytest.raises(ValueError, match=r'pad_val=\(1, 2, 3\), but images have 1 channels: set it to 0'):
+        PairedRandomCrop(32, pad_val=(1, 2, 3)).transform(dict(img=np.zeros((20, 20), np.uint8)))

@@ -79,6 +79,22 @@ def test_colours_of_more_than_eight_bits_are_refused(on_device):
         StrongPhotometric(on_device=on_device).transform(dict(img=BLANK.astype(np.float32)))
 
 
+@pytest.mark.parametrize('channels', [(), (1,), (5,)])
+def test_images_of_other_channels_than_colours_keep_what_is_of_colours(channels):
+    bands = np.random.default_rng(0).integers(0, 256, (20, 30, *channels), dtype=np.uint8)
+    torch.manual_seed(0)
+    steps = [('brightness', 1.2), ('contrast', 0.7), ('blur', 1.5)]
+    expected = torch.from_numpy(bands).reshape(20, 30, -1).permute(2, 0, 1).float() / 255
+    expected = (1.2 * expected).clamp(max=1)
+    expected = (0.7 * expected + 0.3 * expected.mean()).clamp(0, 1)
+    expected = functional.gaussian_blur(expected, [11, 11], [1.5, 1.5]).permute(1, 2, 0).reshape(bands.shape)
+    assert np.abs(photometric(bands, steps) - 255 * expected.numpy()).max() < 0.502
+    always = StrongPhotometric(jitter_prob=1, gray_prob=1, blur_prob=1)
+    assert always.transform(dict(img=bands))['img'].shape[:2] == (20, 30)
+    with pytest.raises(ValueError, match='has no three channels'):
+        StrongPhotometric(on_device=True).transform(dict(img=bands))
+
+
 def test_what_is_switched_off_is_never_drawn():
     assert draw(20, jitter_prob=0, gray_prob=0, blur_prob=0) == [[]] * 20
     names = {name for steps in draw(50, hue=0, contrast=0, gray_prob=0, blur_prob=0) for name, _ in steps}
