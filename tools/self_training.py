@@ -107,6 +107,22 @@ def find_labeled(cfg: Config) -> tuple[ConfigDict, str]:
     return dataset, path
 
 
+def check_ignored(cfg: Config) -> None:
+    """See that the heads ignore what pseudo labels mark as unsure.
+
+    Raises:
+        ValueError: If one ignores another id.
+    """
+    segmentor = cfg.model.get('segmentor', cfg.model)
+    for name in ('decode_head', 'auxiliary_head'):
+        heads = segmentor.get(name) or []
+        for head in [heads] if isinstance(heads, dict) else heads:
+            if head.get('ignore_index', 255) != 255:
+                raise ValueError(
+                    f'{name}.ignore_index={head.ignore_index}, but pixels without a pseudo label are 255: leave it out'
+                )
+
+
 def write_once(path: Path, text: str) -> None:
     """Write a text file in one step, on the first process, unless it is there."""
     if is_main_process() and not path.exists():
@@ -138,6 +154,7 @@ def main(args: argparse.Namespace) -> None:
     check_threshold(args.threshold)
     cfg = load_config(args.config, args.cfg_options)
     init_default_scope(cfg.get('default_scope', 'mmseg'))
+    check_ignored(cfg)
     folder, names = find_unlabeled(cfg, args.images, args.list, labeled=find_labeled(cfg)[0])
     if args.checkpoint and not osp.isfile(args.checkpoint):
         raise ValueError(f'there is no checkpoint {args.checkpoint}')

@@ -212,6 +212,7 @@ def test_what_cannot_be_done_is_said_in_one_sentence(run_tool, supervised, tmp_p
     cfg.dump(tmp_path / 'semi.py')
     cfg.model.segmentor.decode_head.num_classes = 5
     save(init_model(cfg, device='cpu'), other)
+    head = 'model.segmentor.decode_head.ignore_index'
     for arguments, message in [
         ((supervised, '--threshold', 0), 'threshold=0.0 is no confidence'),
         ((supervised, '--threshold', 1.5), 'threshold=1.5 is no confidence'),
@@ -224,6 +225,7 @@ def test_what_cannot_be_done_is_said_in_one_sentence(run_tool, supervised, tmp_p
         ),
         ((supervised, '--cfg-options', 'randomness.seed=7'), 'was begun with other settings'),
         ((tmp_path / 'semi.py',), 'trains on unlabelled images already'),
+        ((supervised, '--cfg-options', f'{head}=0'), 'decode_head.ignore_index=0, but pixels without a pseudo label'),
     ]:
         done = run_tool('self_training.py', *arguments, '--work-dir', tmp_path / 'out')
         assert done.returncode == 1, message

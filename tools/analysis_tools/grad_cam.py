@@ -95,7 +95,7 @@ def find_layer(model: Logits, image: Tensor, name: str | None) -> tuple[str, Ten
     maps = {name: output for name, output in outputs.items() if isinstance(output, Tensor) and output.dim() == 4}
     if name is None:
         part = 'neck' if segmentor.with_neck else 'backbone'
-        features, index = outputs[part], last_head(segmentor).in_index
+        features, index = outputs[part], getattr(last_head(segmentor), 'in_index', -1)
         last = features if isinstance(features, Tensor) else features[index if isinstance(index, int) else index[-1]]
         makers = [name for name, output in maps.items() if output is last]
         if not makers:
