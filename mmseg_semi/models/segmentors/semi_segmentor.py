@@ -260,7 +260,8 @@ class SemiSegmentor(BaseSegmentor):
         Returns:
             Target: Of image size, with nothing pasted.
         """
-        network = network or (self.teacher if self.ema_teacher else self.student)
+        if network is None:
+            network = self.teacher if self.ema_teacher else self.student
         with eval_mode(network):
             logits = self.seg_logits(network, view.image)
         return Target(logits, view.valid, region=torch.zeros_like(view.region))
