@@ -106,6 +106,8 @@ def binary() -> dict:
 class TinyMaskHead(Mask2FormerHead):
     """mmseg's head, but for the queries and masks, which are mmdet's."""
 
+    init_weights = BaseModule.init_weights
+
     def __init__(self, in_channels: int, num_classes: int) -> None:
         BaseModule.__init__(self)
         self.num_classes = self.out_channels = num_classes
