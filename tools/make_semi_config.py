@@ -86,15 +86,15 @@ def parse_args() -> argparse.Namespace:
         help='own transforms of the pipeline that prepare images, and that unlabelled ones pass too',
     )  # fmt: skip
     parser.add_argument(
-        '--stride', type=int, default=8,
-        help='pixels of a feature cell, of context-aware consistency, such as 16 for ViTs (default: %(default)s)',
+        '--stride', type=int,
+        help='pixels of a feature cell, of context-aware consistency alone: 16 for most ViTs (default: 8)',
     )  # fmt: skip
     parser.add_argument('-o', '--out', type=Path, required=True, help='config file to write')
     return parser.parse_args()
 
 
 def make(
-    config: str, method: str, labeled: str, unlabeled: str | None, out: Path, prepare: Sequence[str], stride: int
+    config: str, method: str, labeled: str, unlabeled: str | None, out: Path, prepare: Sequence[str], stride: int | None
 ) -> str:
     """Compose the config.
 
@@ -135,9 +135,9 @@ def make(
         if paired:  # the paper's 5 of 80 epochs on the labels alone
             model = f'segmentor=_base_.model, unsup_start={base.train_cfg.max_iters // 16}, **_base_.method'
         ratio.append(ratio[0] if paired else 2 * ratio[0])
-        paired_stride = stride if paired else None
+        stride = (stride or 8) if paired else None
         kept = PREPARATION.union(prepare)
-        block = unlabeled_part(config, dataset, paired_stride, labeled, osp.abspath(unlabeled), kept)
+        block = unlabeled_part(config, dataset, stride, labeled, osp.abspath(unlabeled), kept)
     rest = '' if base.get('randomness', {}).get('seed') is not None else 'randomness = dict(seed=0)\n'
     if any(hook['type'] == 'EMAHook' for hook in base.get('custom_hooks') or []):  # the teacher is one already
         rest += "custom_hooks = [hook for hook in _base_.custom_hooks if hook['type'] != 'EMAHook']\n"
@@ -162,7 +162,7 @@ def make(
 def unlabeled_part(
     config: str, dataset: dict, stride: int | None, labeled: str, unlabeled: str, preparation: Collection[str]
 ) -> str:
-    """Write the unlabelled dataset, whose images are scaled and cropped as labelled ones are.
+    """Write the unlabelled dataset, whose images are scaled and cropped as labelled ones are; with a stride, in pairs.
 
     Raises:
         SystemExit: If they are not cropped, or read in an own way.
@@ -249,11 +249,10 @@ def check(path: Path, name: Path, labeled: str) -> None:
         DatasetCheckHook().check_samples(dataset, model)
     except Exception as error:
         raise SystemExit(f'{name} is not written, since what it says does not build: {error}') from error
-    named, found = len(read_list(labeled)), len(dataset.parts['labeled'])
-    if found != named:
-        raise SystemExit(
-            f'{name} is not written: {labeled} names {named} images, but {type(dataset.parts["labeled"]).__name__} has '
-            f'{found}: does it read its ann_file?'
+    named, part = len(read_list(labeled)), dataset.parts['labeled']
+    if len(part) != named:
+        print(
+            f'WARNING: {labeled} has {named} lines, {type(part).__name__} {len(part)} images: see if it reads the list'
         )
     sizes, batch = (
         dict(zip(dataset.parts, numbers, strict=True))
@@ -271,6 +270,8 @@ def main() -> None:
         raise SystemExit('--unlabeled is what every method but supervised needs: a list of images, or a folder')
     if args.unlabeled and not osp.exists(args.unlabeled):
         raise SystemExit(f'--unlabeled {args.unlabeled} is not there: give a list of images, one a line, or a folder')
+    if args.stride is not None and (args.stride < 1 or args.method != 'context_aware_consistency'):
+        raise SystemExit(f'--stride {args.stride}: give pixels of a feature cell, for context_aware_consistency alone')
     if args.out.exists():
         raise SystemExit(f'{args.out} exists: remove it, or choose another name')
     text = make(args.config, args.method, args.labeled, args.unlabeled, args.out, args.prepare, args.stride)

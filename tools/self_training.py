@@ -15,7 +15,6 @@ CONFIG --launcher pytorch``. `Zoph et al., Rethinking Pre-training and Self-trai
 """
 
 import argparse
-import os.path as osp
 from pathlib import Path
 from pprint import pformat
 
@@ -36,7 +35,7 @@ from mmseg_semi.engine.pseudo_labels import (
 )
 from mmseg_semi.models import load_segmentor
 from mmseg_semi.utils.config import imports_with_ours, load_config
-from mmseg_semi.utils.files import replace_file
+from mmseg_semi.utils.files import check_checkpoint, replace_file
 
 HEADER = """# Made by tools/self_training.py: labels, and pseudo labels with a confidence of {threshold} and more.
 _base_ = './supervised.py'
@@ -119,7 +118,8 @@ def check_ignored(cfg: Config) -> None:
         for head in [heads] if isinstance(heads, dict) else heads:
             if head.get('ignore_index', 255) != 255:
                 raise ValueError(
-                    f'{name}.ignore_index={head.ignore_index}, but pixels without a pseudo label are 255: leave it out'
+                    f'{name}.ignore_index={head.ignore_index}, but pixels without a pseudo label are 255: write 255 '
+                    'into the annotations, too, and leave it out'
                 )
 
 
@@ -156,8 +156,8 @@ def main(args: argparse.Namespace) -> None:
     init_default_scope(cfg.get('default_scope', 'mmseg'))
     check_ignored(cfg)
     folder, names = find_unlabeled(cfg, args.images, args.list, labeled=find_labeled(cfg)[0])
-    if args.checkpoint and not osp.isfile(args.checkpoint):
-        raise ValueError(f'there is no checkpoint {args.checkpoint}')
+    if args.checkpoint:
+        check_checkpoint(args.checkpoint)
 
     work_dir = args.work_dir or Path('work_dirs') / f'self-training_{Path(args.config).stem}'
     supervised = work_dir / 'supervised.py'

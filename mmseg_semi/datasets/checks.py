@@ -57,9 +57,11 @@ def check_image(path: str, whole: bool = False, what: str = 'image') -> tuple[in
     except Image.DecompressionBombError as error:
         raise DataError('unreadable', f'{what} {path} is too large: {error}. Cut it into tiles') from error
     except (OSError, SyntaxError) as error:
-        if path.lower().endswith(('.tif', '.tiff')) and isinstance(error, UnidentifiedImageError):
-            with suppress(ImportError, OSError, ValueError):  # several bands, or floating-point numbers
-                return mmcv.imread(path, flag='unchanged', backend='tifffile').shape[:2]
+        if what == 'image' and path.lower().endswith(('.tif', '.tiff')) and isinstance(error, UnidentifiedImageError):
+            with suppress(Exception):  # whatever a broken file makes of tifffile
+                shape = mmcv.imread(path, flag='unchanged', backend='tifffile').shape
+                if len(shape) == 2 or (len(shape) == 3 and shape[2] == min(shape)):  # bands come last
+                    return shape[:2]
         message = f'unreadable {what} {path}: {error}. Replace the file or take it off the list'
         raise DataError('unreadable', message) from error
 

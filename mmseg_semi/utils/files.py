@@ -33,11 +33,12 @@ def check_checkpoint(path: str | Path) -> None:
     """
     if '://' in str(path):
         return
-    if not osp.isfile(path):
+    file = Path(path).expanduser()
+    if not file.is_file():
         raise SystemExit(f'there is no checkpoint {path}')
-    with open(path, 'rb') as file:
-        is_pickle = file.read(1) == b'\x80'  # as torch wrote them before 1.6
-    if not (is_pickle or zipfile.is_zipfile(path)):
+    with file.open('rb') as content:
+        is_pickle = content.read(1) == b'\x80'  # as torch wrote them before 1.6
+    if not (is_pickle or zipfile.is_zipfile(file)):
         raise SystemExit(f'{path} is no checkpoint, or the first part of one alone: copy or download it again')
 
 

@@ -25,10 +25,10 @@ from mmengine.dist import barrier, is_main_process
 from mmengine.registry import init_default_scope
 from mmengine.runner import find_latest_checkpoint
 from mmpretrain import get_model
-from mmseg.registry import DATASETS
 
 import mmseg_semi  # noqa: F401
 from mmseg_semi.datasets.conversion import errors_in_one_sentence
+from mmseg_semi.datasets.semi_dataset import build_lazily
 from mmseg_semi.engine.launch import add_launcher, join_processes, leave_together, train_to_end
 from mmseg_semi.engine.pseudo_labels import find_unlabeled, fingerprint_file, write_pseudo_labels
 from mmseg_semi.utils.config import load_config
@@ -80,7 +80,7 @@ def prepare(args: argparse.Namespace) -> Task:
         raise ValueError(f'{args.config} has no weak_labels: see README.md of this project')
     init_default_scope('mmseg')
     weak = cfg.weak_labels
-    metainfo = DATASETS.build({**cfg.train_dataloader.dataset.labeled, 'lazy_init': True}).metainfo
+    metainfo = build_lazily(cfg.train_dataloader.dataset.labeled).metainfo
     folder, names = find_unlabeled(cfg)
     labels = read_image_labels(weak.image_labels, folder, names, metainfo['classes'], weak.background_class)
     background = metainfo['classes'].index(weak.background_class) if weak.background_class else None

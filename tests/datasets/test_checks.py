@@ -66,9 +66,12 @@ def test_a_picture_of_several_bands_that_pil_does_not_know_has_a_size(tmp_path):
     path = str(tmp_path / 'a.tif')
     tifffile.imwrite(path, np.zeros((20, 30, 5), np.float32), photometric='minisblack', planarconfig='contig')
     assert check_image(path) == (20, 30)
-    Path(path).write_bytes(b'no picture')
-    with pytest.raises(ValueError, match=r'unreadable image .*Replace the file'):
-        check_image(path)
+    with pytest.raises(ValueError, match='unreadable annotation'):
+        check_image(path, what='annotation')
+    for broken in (Path(path).read_bytes()[:1000], b'II*\0\0\0', b'no picture'):
+        Path(path).write_bytes(broken)
+        with pytest.raises(ValueError, match=r'unreadable image .*Replace the file'):
+            check_image(path)
 
 
 def test_an_image_that_pil_takes_for_an_attack_is_refused_in_a_sentence(tmp_path, monkeypatch):

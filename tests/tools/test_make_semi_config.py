@@ -114,6 +114,26 @@ def test_contrast_waits_for_the_paper_s_5_of_80_epochs_and_has_cells_of_any_stri
     assert semi.model.stride == semi.train_dataloader.dataset.unlabeled.pipeline[-2].stride == 16
 
 
+def test_a_dataset_that_does_not_read_the_list_is_told_of(run_tool, supervised, tmp_path):
+    path, root = supervised
+    cfg = Config.fromfile(path)
+    cfg.train_dataloader.dataset.type = 'FolderOfScenes'
+    cfg.dump(path)
+    options = ('--method', 'supervised', '--labeled', f'{root}/splits/labeled.txt', '-o', tmp_path / 'semi.py')
+    done = run_tool('make_semi_config.py', path, *options)
+    assert done.returncode == 0, done.stderr
+    images = len(list(Path(root, 'images/val').iterdir()))
+    assert f'labeled.txt has 4 lines, FolderOfScenes {images} images' in done.stdout
+
+
+@pytest.mark.parametrize(('method', 'stride'), [('context_aware_consistency', 0), ('unimatch', 16)])
+def test_a_stride_is_of_context_aware_consistency_alone(run_tool, supervised, tmp_path, method, stride):
+    path, root = supervised
+    lists = ('--labeled', f'{root}/splits/labeled.txt', '--unlabeled', f'{root}/splits/unlabeled.txt')
+    options = ('--method', method, *lists, '--stride', stride, '-o', tmp_path / 'semi.py')
+    assert f'--stride {stride}: give pixels' in run_tool('make_semi_config.py', path, *options).stderr
+
+
 def trained(out, path):
     """Train a config that the tool made of another one."""
     cfg = Config.fromfile(out)
@@ -202,7 +222,6 @@ def test_a_config_that_mmseg_ships_is_read_with_the_suffix_that_its_dataset_know
 
 @pytest.mark.parametrize(('change', 'message'), [
     (dict(train_cfg=dict(type='EpochBasedTrainLoop', max_epochs=2, _delete_=True)), 'counts epochs'),
-    (dict(train_dataloader=dict(dataset=dict(type='FolderOfScenes'))), 'names 4 images, but FolderOfScenes has '),
     (dict(train_dataloader=dict(dataset=dict(pipeline=[dict(type='LoadImageFromFile')]))), 'has no RandomCrop'),
     (dict(model=dict(decode_head=dict(type='Unknown'))), 'does not build'),
     (dict(model=dict(data_preprocessor=dict(size=None))), 'the data preprocessor has no size'),

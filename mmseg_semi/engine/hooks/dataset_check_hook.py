@@ -139,18 +139,18 @@ class DatasetCheckHook(Hook):
                         f'the pipeline makes {view} images of {shape}, but the data preprocessor pads to '
                         f'size={tuple(size)}: let crop_size and size agree'
                     )
+            # Several, for what transforms do with a probability.
+            drawn = [dataset[SampleIndex(first, seed)]['data_samples'] for seed in range(8)]
             if name == 'unlabeled':
                 batch = model.data_preprocessor(semi_collate([sample]), training=True)
                 model.check_views(model.unlabeled_views(**batch))
-            # Several, for what transforms do with a probability.
-            drawn = [dataset[SampleIndex(first, seed)]['data_samples'] for seed in range(8)]
-            maps = [view.valid_map.data for views in drawn for view in views.values() if 'valid_map' in view]
-            if maps and not any((valid_map == 0).any() for valid_map in maps):
-                raise ValueError(
-                    f'no pixel of {dataset.get_data_info(first)["img_path"]} counts: a transform of the unlabelled '
-                    'pipeline changes the map of ones that LoadUnlabeledImage puts in the place of an annotation: '
-                    'leave out what is made for class ids'
-                )
+                maps = [view.valid_map.data for views in drawn for view in views.values() if 'valid_map' in view]
+                if maps and not any((valid_map == 0).any() for valid_map in maps):
+                    raise ValueError(
+                        f'no pixel of {dataset.get_data_info(first)["img_path"]} counts: a transform of the unlabelled '
+                        'pipeline changes the map of ones that LoadUnlabeledImage puts in the place of an annotation: '
+                        'leave out what is made for class ids'
+                    )
 
 
 def _datasets_in(dataset) -> Iterator[BaseSegDataset]:

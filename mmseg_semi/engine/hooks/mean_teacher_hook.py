@@ -16,10 +16,9 @@ class MeanTeacherHook(Hook):
     """Move the teacher towards the student after every optimizer step.
 
     teacher <- (1 - momentum) * teacher + momentum * student, for parameters and floating-point buffers (batch-norm
-    statistics) alike; integer buffers are copied. The student's own buffers, and the batch-norm statistics of networks
-    that a method adds, are first averaged over the ranks, so that all ranks hold the same networks, whatever normalises
-    them. `Tarvainen & Valpola, Mean teachers are
-    better role models, NeurIPS 2017 <https://arxiv.org/abs/1703.01780>`_.
+    statistics) alike; integer buffers are copied. The student's own buffers, and batch-norm statistics of networks that
+    a method adds, are first averaged over the ranks, so that all ranks hold the same networks. `Tarvainen & Valpola,
+    Mean teachers are better role models, NeurIPS 2017 <https://arxiv.org/abs/1703.01780>`_.
 
     Args:
         momentum (float): In mmengine's sense: 0.001 keeps 0.999 of the teacher, in (0, 1].

@@ -8,10 +8,12 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, load_checkpoint
+from mmengine.structures import PixelData
 from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
 from torch import nn
 
-from mmseg_semi.models import View, load_segmentor
+from mmseg_semi.models import SemiSegmentor, View, load_segmentor
 
 
 @pytest.fixture(autouse=True)
@@ -238,3 +240,19 @@ def test_settings_that_make_no_sense_are_refused(options, message):
 def test_losses_of_labelled_and_unlabelled_images_of_one_name_are_refused():
     with pytest.raises(ValueError, match=r"loss_unlabeled returns \['loss_ce'\], and so does loss_labeled: name them"):
         build().combine(dict(loss_ce=torch.ones(())), dict(loss_ce=torch.zeros(())))
+
+
+class TwoLabeledLosses(SemiSegmentor):
+    """A method with a labelled loss of its own."""
+
+    def loss_labeled(self, image, data_samples):
+        return {**super().loss_labeled(image, data_samples), 'loss_own': image.sum()}
+
+
+def test_a_labelled_loss_of_a_method_counts_before_unlabelled_images_do():
+    model = TwoLabeledLosses(tiny_segmentor(), unsup_start=10)
+    MessageHub.get_instance('before').update_info('iter', 3)
+    samples = [SegDataSample(gt_sem_seg=PixelData(data=torch.zeros(1, 32, 32, dtype=torch.long)))] * 2
+    losses = model.loss(dict(labeled=torch.ones(2, 3, 32, 32)), dict(labeled=samples))
+    assert losses['loss_own'] == 2 * 3 * 32 * 32
+    assert losses['decode.loss_ce'] > 0
