@@ -133,7 +133,9 @@ def test_the_gains_in_the_front_table_are_those_of_the_records():
         teacher_mious('camvid_benchmark/results/robustness', **CAMVID),
     ]
     floor, *rows = table(ROOT / 'README.md', '| method, `class` | paper |')
-    assert floor[2:] == [f'{mean(mious["supervised"].values()):.1f}' for mious in columns]
+    for cell, mious in zip(floor[2:], columns, strict=True):
+        shared = set.intersection(*(set(seeds) for seeds in mious.values() if len(seeds) > 1))
+        assert cell == f'{mean(mious["supervised"][seed] for seed in shared):.1f}'
     assert len(rows) == 7
     for method, _, *cells in rows:
         folder = re.search(r'\]\((?:configs|docs)/(\w+)', method)[1]
