@@ -145,7 +145,7 @@ def test_the_gains_in_the_front_table_are_those_of_the_records():
             if len(found) < 2:
                 assert cell == '', name
             else:
-                clear = mean(found) > stdev(found)
+                clear = mean(found) > max(1, stdev(found))
                 assert cell == (f'**{spread(found)}**' if clear else spread(found)), name
 
 
