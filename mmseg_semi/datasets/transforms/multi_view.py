@@ -74,7 +74,7 @@ class MultiView(BaseTransform):
                         "let the data preprocessor's size pad"
                     )
                 if field == 'valid_map':
-                    pixels = np.where(pixels == 1, 0, 255).astype(np.uint8)
+                    pixels = np.uint8(255) * (pixels != 1)
                 data = torch.from_numpy(np.ascontiguousarray(pixels))[None]
                 sample['data_samples'].set_data({field: PixelData(data=data)})
             packed['inputs'][name] = sample['inputs']
