@@ -49,6 +49,12 @@ def as_another_process() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def iteration_of_no_other_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each test begin before the first iteration: methods read it from the last message hub of the process."""
+    monkeypatch.setattr(MessageHub, '_instance_dict', type(MessageHub._instance_dict)())
+
+
 def child_environment(*folders: Path, **variables: str) -> dict[str, str]:
     """Give the environment of a process on one thread that imports what this one does, and from some more folders."""
     root = Path(__file__).parents[1]
