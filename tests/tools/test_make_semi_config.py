@@ -223,6 +223,7 @@ def test_a_config_that_mmseg_ships_is_read_with_the_suffix_that_its_dataset_know
 @pytest.mark.parametrize(('change', 'message'), [
     (dict(train_cfg=dict(type='EpochBasedTrainLoop', max_epochs=2, _delete_=True)), 'counts epochs'),
     (dict(train_dataloader=dict(dataset=dict(pipeline=[dict(type='LoadImageFromFile')]))), 'has no RandomCrop'),
+    (dict(train_dataloader=dict(dataset=dict(_delete_=True, type='ConcatDataset', datasets=[]))), 'give one dataset'),
     (dict(model=dict(decode_head=dict(type='Unknown'))), 'does not build'),
     (dict(model=dict(data_preprocessor=dict(size=None))), 'the data preprocessor has no size'),
 ])  # fmt: skip
@@ -236,5 +237,21 @@ def test_a_config_that_cannot_be_wrapped_is_refused_in_a_sentence(run_tool, supe
                     '-o', tmp_path / 'semi.py')  # fmt: skip
     assert done.returncode == 1
     assert message in done.stderr
+    assert 'Traceback' not in done.stderr
+    assert not list(tmp_path.glob('*semi.py'))
+
+
+def test_a_config_in_python_alone_is_refused_as_such(run_tool, supervised, tmp_path):
+    _, root = supervised
+    (tmp_path / 'base.py').write_text('train_cfg = dict(max_iters=2)\n')
+    path = tmp_path / 'python.py'
+    path.write_text(
+        'from mmengine.config import read_base\nfrom mmseg.models import EncoderDecoder\n\n'
+        'with read_base():\n    from .base import *\nmodel = dict(type=EncoderDecoder)\n'
+    )
+    done = run_tool('make_semi_config.py', path, '--method', 'supervised', '--labeled', f'{root}/splits/labeled.txt',
+                    '-o', tmp_path / 'semi.py')  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(f'{path} is written in Python alone (read_base)')
     assert 'Traceback' not in done.stderr
     assert not list(tmp_path.glob('*semi.py'))
