@@ -79,6 +79,26 @@ def test_a_run_that_goes_on_from_a_copied_checkpoint_removes_nothing_where_it_ca
     assert {p.name for p in (tmp_path / 'work').glob('*.pth')} == origin
 
 
+@pytest.mark.parametrize(('method', 'optim_wrapper', 'problem'), [
+    ('SemiSegmentor', dict(optimizer=dict(type='AdamW', lr=0.01)), 'lacks betas, eps'),
+    ('SemiSegmentor', dict(optimizer=dict(type='SGD', lr=0.01), paramwise_cfg=dict(bias_lr_mult=2.0)),
+     r'has (\d+) weights in 1 groups, and that of this config \1 weights in \1 groups'),
+    ('ContextAwareConsistency', None, r'has \d+ weights in 1 groups, and that of this config \d+ weights in 1 groups'),
+])  # fmt: skip
+def test_an_optimizer_that_cannot_go_on_is_told_of_with_the_way_out(
+    tiny_config, tmp_path, method, optim_wrapper, problem
+):
+    cfg = tiny_config(max_iters=1)
+    Runner.from_cfg(cfg).train()
+    other = tiny_config(method, max_iters=2)
+    other.optim_wrapper = optim_wrapper or other.optim_wrapper
+    other.work_dir, other.load_from, other.resume = str(tmp_path / 'other'), f'{cfg.work_dir}/iter_1.pth', True
+    with pytest.raises(ValueError, match=f'its optimizer {problem}: resume with .* set load_from without --resume'):
+        Runner.from_cfg(other).train()
+    other.resume = False
+    Runner.from_cfg(other).train()
+
+
 @pytest.mark.parametrize('name', ['interval', 'save_begin', 'val_interval'])
 def test_a_checkpoint_amid_accumulated_gradients_is_refused_before_the_first_iteration(tiny_config, name):
     cfg = tiny_config(max_iters=4)

@@ -8,6 +8,7 @@ from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmseg.registry import HOOKS
+from torch.optim import Optimizer
 
 
 class AtomicLocalBackend(LocalBackend):
@@ -52,7 +53,8 @@ class SafeCheckpointHook(CheckpointHook):
     Arguments are those of ``CheckpointHook``.
 
     Raises:
-        ValueError: If a checkpoint would be saved while accumulated gradients wait for their step, which are in none.
+        ValueError: If a checkpoint would be saved while accumulated gradients wait for their step, which are in none;
+            or if training resumes with another optimizer, or other weights for it, than the checkpoint has.
     """
 
     def __init__(self, *args, **kwargs) -> None:
@@ -80,6 +82,22 @@ class SafeCheckpointHook(CheckpointHook):
                     f'SafeCheckpointHook: {name}={value} is no multiple of accumulative_counts={counts}, so that a '
                     'checkpoint would lose the gradients gathered since the last optimizer step: make it one'
                 )
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """See whether the optimizer can go on, before torch tries."""
+        optimizer = getattr(runner.optim_wrapper, 'optimizer', None)
+        saved = checkpoint.get('optimizer', {}).get('param_groups')
+        if not (runner._resume and saved and isinstance(optimizer, Optimizer)):
+            return
+        before, now = ([len(group['params']) for group in groups] for groups in (saved, optimizer.param_groups))
+        unknown = sorted(_numbers(optimizer.param_groups[0]) - _numbers(saved[0]))
+        if before != now or unknown:
+            was, is_now = (f'{sum(sizes)} weights in {len(sizes)} groups' for sizes in (before, now))
+            differs = f'lacks {", ".join(unknown)}' if unknown else f'has {was}, and that of this config {is_now}'
+            raise ValueError(
+                f'the checkpoint cannot be resumed, since its optimizer {differs}: resume with the method, network and '
+                'optim_wrapper that it was trained with; to start anew from its weights, set load_from without --resume'
+            )
 
     @contextmanager
     def _removing_last(self) -> Iterator[None]:
@@ -123,6 +141,11 @@ class SafeCheckpointHook(CheckpointHook):
                 path = self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(old))
                 if self.file_backend.isfile(path):
                     self.file_backend.remove(path)
+
+
+def _numbers(group: dict) -> set[str]:
+    """Name the settings of a parameter group that optimizers differ in; switches come and go with versions of torch."""
+    return {key for key, value in group.items() if key != 'params' and not isinstance(value, (bool, type(None)))}
 
 
 class _Deferred:
