@@ -1,8 +1,12 @@
+from collections.abc import Sequence
 from itertools import chain, repeat
 
+import torch
 from mmengine.hooks import EMAHook
 from mmengine.runner import IterBasedTrainLoop, Runner, ValLoop
 from mmseg.registry import LOOPS
+from torch import nn
+from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
 from mmseg_semi.datasets.semi_dataset import load_dataset
@@ -49,6 +53,25 @@ class SemiIterBasedTrainLoop(IterBasedTrainLoop):
                 rest = type(self.dataloader_iterator)(self.dataloader)
                 self.dataloader_iterator = chain(repeat(None, self._iter), rest)
         return super().run()
+
+    def run_iter(self, data_batch: Sequence[dict]) -> None:
+        """Train one iteration; with the first unlabelled images, heads of a method begin with a fresh optimizer."""
+        model = unwrapped(self.runner.model)
+        if self._iter == getattr(model, 'unsup_start', None):
+            _forget_idle(self.runner.optim_wrapper.optimizer, model)
+        super().run_iter(data_batch)
+
+
+def _forget_idle(optimizer: Optimizer, model: nn.Module) -> None:
+    """Drop what an optimizer noted of a method's own weights while they had a gradient of zero.
+
+    Adam corrects its averages for the zeros that they begin with in its first steps alone. Had it counted idle ones,
+    the first gradients would move the weights by several times the learning rate.
+    """
+    for _, parameter in model.own_parameters():
+        state = optimizer.state.get(parameter, {}).values()
+        if not any(value.any() for value in state if torch.is_tensor(value) and value.shape == parameter.shape):
+            optimizer.state.pop(parameter, None)
 
 
 @LOOPS.register_module()

@@ -116,7 +116,7 @@ class SemiSegmentor(BaseSegmentor):
 
     def _loss_idle(self) -> dict[str, Tensor]:
         """Give the method's own heads, while nothing uses them, the gradient of zero that DDP waits for."""
-        idle = [p.sum() for _, p in self._own_parameters() if p.requires_grad]
+        idle = [p.sum() for _, p in self.own_parameters() if p.requires_grad]
         return dict(loss_idle=0.0 * sum(idle)) if idle else {}
 
     def unlabeled_views(
@@ -365,9 +365,9 @@ class SemiSegmentor(BaseSegmentor):
         if not recurse:
             return super().named_parameters(prefix, recurse, remove_duplicate)
         of_student = self.student.named_parameters(prefix, remove_duplicate=remove_duplicate)
-        return chain(of_student, self._own_parameters(prefix, remove_duplicate))
+        return chain(of_student, self.own_parameters(prefix, remove_duplicate))
 
-    def _own_parameters(self, prefix: str = '', remove_duplicate: bool = True) -> Iterator[tuple[str, nn.Parameter]]:
+    def own_parameters(self, prefix: str = '', remove_duplicate: bool = True) -> Iterator[tuple[str, nn.Parameter]]:
         """Iterate over the parameters that the method adds: its own, then those of its heads."""
         heads = [(name, module) for name, module in self.named_children() if name != 'student']
         dot = prefix and f'{prefix}.'
