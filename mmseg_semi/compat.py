@@ -1,6 +1,8 @@
 """What the package needs of its surroundings, checked and mended at import."""
 
+import pickle
 from importlib import import_module
+from typing import Any
 
 _INSTALL = "pip install -e '.[onedl]' in the repository of mmseg_semi"
 # module: (lowest version that works, first one that does not)
@@ -39,17 +41,28 @@ def prepare_mmengine() -> None:
 
     ``_base_ = 'mmseg::...'`` looks for a distribution of a name that only one line of packages has, and the training
     history in a checkpoint is made of classes and their methods, which torch >= 2.6 unpickles only once they are
-    declared safe. Torch never calls what ``getattr`` gives there.
+    declared safe.
     """
     import numpy as np
     import torch
     from mmengine.config.utils import MODULE2PACKAGE
     from mmengine.logging.history_buffer import HistoryBuffer
+    from mmengine.utils import digit_version
 
     MODULE2PACKAGE['mmseg'] = 'mmseg'
-    if hasattr(torch.serialization, 'add_safe_globals'):
+    if digit_version(torch.__version__) >= digit_version('2.6.0'):
         arrays = (getattr(np, '_core', None) or np.core).multiarray
         dtypes = [type(np.dtype(kind)) for kind in ('float64', 'float32', 'int64', 'int32', 'bool')]
+        history = [HistoryBuffer, (_statistics_of_history, 'builtins.getattr')]
         torch.serialization.add_safe_globals(
-            [HistoryBuffer, getattr, arrays._reconstruct, arrays.scalar, np.ndarray, np.dtype, *dtypes]
+            [*history, arrays._reconstruct, arrays.scalar, np.ndarray, np.dtype, *dtypes]
         )
+
+
+def _statistics_of_history(owner: Any, name: str) -> Any:
+    """Stand in for ``getattr`` in a checkpoint: with all of it, a file could reach any function, and have it called."""
+    from mmengine.logging.history_buffer import HistoryBuffer
+
+    if owner is not HistoryBuffer or name not in ('current', 'max', 'mean', 'min'):
+        raise pickle.UnpicklingError(f'attribute {name!r} of {owner!r} is none that a checkpoint needs')
+    return getattr(owner, name)
