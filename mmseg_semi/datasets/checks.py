@@ -225,14 +225,19 @@ def reads_annotations(unlabeled: BaseSegDataset) -> bool:
     return any(isinstance(step, LoadUnlabeledImage) and step.annotation is not None for step in steps)
 
 
+def common_images(train: BaseSegDataset, val: BaseSegDataset) -> list[str]:
+    """Give the paths of the images that two datasets share, sorted."""
+    seen = {Path(info['img_path']).resolve() for info in data_infos(train)}
+    return sorted(info['img_path'] for info in data_infos(val) if Path(info['img_path']).resolve() in seen)
+
+
 def check_disjoint(labeled: BaseSegDataset, val: BaseSegDataset) -> None:
     """Make sure that no image is both trained on with its label and validated on.
 
     Raises:
         ValueError: Naming one that is.
     """
-    seen = {Path(info['img_path']).resolve() for info in data_infos(labeled)}
-    both = sorted(info['img_path'] for info in data_infos(val) if Path(info['img_path']).resolve() in seen)
+    both = common_images(labeled, val)
     if both:
         raise ValueError(f'{len(both)} images are in the labelled and in the validation list, such as {both[0]}')
 

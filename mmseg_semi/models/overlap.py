@@ -36,7 +36,7 @@ def overlap_cells(first: Sequence[SegDataSample], second: Sequence[SegDataSample
         >>> (b, y, x), (_, v, u) = overlap_cells(samples['crop1'], samples['crop2'], stride=8)
         >>> anchor, positive = feature1[b, :, y, x], feature2[b, :, v, u]
     """
-    pairs = []
+    cells, counts = [], []
     for image, samples in enumerate(zip(first, second, strict=True)):
         rows_columns, valid = [], True
         for sample in samples:
@@ -46,8 +46,9 @@ def overlap_cells(first: Sequence[SegDataSample], second: Sequence[SegDataSample
             filled = F.max_pool2d((sample.valid_map.data != 0).float(), stride)[0]
             rows_columns += [y, x]
             valid = valid & (filled[y, x] == 0)
-        pairs.append([torch.full_like(rows_columns[0], image)[valid], *(index[valid] for index in rows_columns)])
-    image, y1, x1, y2, x2 = (torch.cat(parts) for parts in zip(*pairs, strict=True))
+        cells.append(torch.stack([torch.full_like(y, image), *rows_columns]).flatten(1))
+        counts.append(valid.flatten())
+    image, y1, x1, y2, x2 = torch.cat(cells, dim=1)[:, torch.cat(counts)]
     return (image, y1, x1), (image, y2, x2)
 
 

@@ -66,8 +66,9 @@ class Prediction:
     @cached_property
     def _top(self) -> tuple[Tensor, Tensor]:
         # Without the map of all probabilities, which hard pseudo labels do not need.
-        logit, label = self._wide.max(dim=1)
-        return (logit - self._wide.logsumexp(dim=1)).exp(), label
+        wide = self._wide
+        logit, label = wide.max(dim=1)
+        return (logit - wide.logsumexp(dim=1)).exp(), label
 
     @property
     def confidence(self) -> Tensor:
@@ -102,7 +103,7 @@ class Target(Prediction):
 
         Args:
             threshold (float): Confidence from which a pixel counts.
-            true_label (Tensor, optional): (B, H, W) int64, 255 where it is not known.
+            true_label (Tensor, optional): (B, H, W) int64, no class, such as 255, where it is not known.
 
         Returns:
             dict[str, Tensor]: ``mask_ratio``, the share of valid pixels that count, their mean ``confidence``, and,
@@ -114,7 +115,7 @@ class Target(Prediction):
             confidence=torch.where(self.valid, self.confidence, 0).sum() / valid,
         )
         if true_label is not None:
-            judged = confident & (true_label != 255)
+            judged = confident & (true_label < self.logits.shape[1])
             right = (self.label == true_label) & judged
             statistics['pseudo_label_accuracy'] = right.sum() / judged.sum().clamp(min=1)
         return statistics

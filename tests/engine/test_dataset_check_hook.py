@@ -1,3 +1,4 @@
+import re
 import shutil
 from pathlib import Path
 
@@ -104,6 +105,18 @@ def test_an_image_in_the_labelled_and_the_validation_list_is_named(config):
     cfg, _ = config
     cfg.val_dataloader.dataset.data_prefix = cfg.train_dataloader.dataset.labeled.data_prefix
     refuses(cfg, 'in the labelled and in the validation list, such as .*train_0000.png')
+
+
+def test_validation_images_among_the_unlabelled_ones_are_told_of(config):
+    cfg, _ = config
+    cfg.train_dataloader.dataset.unlabeled.update(ann_file='', data_prefix=dict(img_path='images'))
+    Runner.from_cfg(cfg).train()
+    (log,) = Path(cfg.work_dir).glob('*/*.log')
+    count = len(list((Path(cfg.val_dataloader.dataset.data_root) / 'images/val').iterdir()))
+    message = (
+        rf'WARNING - {count} images of val_dataloader are in the unlabeled part, such as \S+images/val/\S+: results'
+    )
+    assert re.search(message, log.read_text())
 
 
 def test_joined_validation_sets_are_checked_one_by_one(config):

@@ -9,7 +9,14 @@ from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.registry import HOOKS
 
 from mmseg_semi.datasets import PseudoLabeledDataset, SemiDataset, SemiSampler, semi_collate
-from mmseg_semi.datasets.checks import absent_classes, check_disjoint, check_labeled, check_unlabeled, reads_annotations
+from mmseg_semi.datasets.checks import (
+    absent_classes,
+    check_disjoint,
+    check_labeled,
+    check_unlabeled,
+    common_images,
+    reads_annotations,
+)
 from mmseg_semi.datasets.samplers import SampleIndex
 from mmseg_semi.utils.wrapper import unwrapped
 
@@ -63,8 +70,14 @@ class DatasetCheckHook(Hook):
         val = runner.val_dataloader.dataset if runner.val_loop is not None else None
         for one in _datasets_in(val):
             check_labeled(one, 'val_dataloader')
-            for part in annotated:
-                check_disjoint(part, one)
+            for name, part in dataset.parts.items():
+                if part in annotated:
+                    check_disjoint(part, one)
+                elif both := common_images(part, one):
+                    runner.logger.warning(
+                        f'{len(both)} images of val_dataloader are in the {name} part, such as {both[0]}: results on '
+                        'them are not those on new images, so leave them out if you report any'
+                    )
         self.check_samples(dataset, model)
         runner.logger.info(f'Checked {len(dataset)} training images in {time.time() - start:.1f} s')
 

@@ -4,7 +4,7 @@ Shape letters: n rows of one rank, N of all ranks, K in the bank, D channels.
 """
 
 import torch
-from mmengine.dist import all_gather
+from mmengine.dist import all_gather, get_world_size
 from torch import Tensor, nn
 
 
@@ -49,7 +49,8 @@ class MemoryBank(nn.Module):
         Returns:
             tuple[Tensor, Tensor]: (K, D) features and (K,) int64 labels, copies that no later push changes.
         """
-        return self.feature[: len(self)].clone(), self.label[: len(self)].clone()
+        rows = slice(len(self))
+        return self.feature[rows].clone(), self.label[rows].clone()
 
     @torch.no_grad()
     def push(self, feature: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
@@ -105,6 +106,8 @@ def gather_rows(*tensors: Tensor) -> tuple[Tensor, ...]:
     Returns:
         tuple[Tensor, ...]: (N, ...) each, the same on all ranks, without gradient.
     """
+    if get_world_size() == 1:
+        return tuple(rows.detach() for rows in tensors)
     own = tensors[0].new_tensor(len(tensors[0]), dtype=torch.long)
     counts = torch.stack(all_gather(own)).tolist()
     gathered = []

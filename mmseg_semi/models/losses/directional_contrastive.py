@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from .utils import check_tensor, full_precision, unit_vectors, with_gradient
+from .utils import check_share, check_tensor, full_precision, unit_vectors, with_gradient
 
 # Similarities that are held at one time. It sets memory and speed, never the result: few stay in a CPU's cache,
 # many fill a GPU.
@@ -67,7 +67,7 @@ def directional_contrastive_loss(
 
     Raises:
         ValueError: If a shape or a type does not fit, if only one of the ids is given, if ``temperature`` is not
-            positive, or if ``normalize`` is neither of its values.
+            positive, ``pos_threshold`` not in [0, 1] or ``normalize`` neither of its values.
         RuntimeError: On differentiating twice: only the first derivative is implemented.
 
     Example:
@@ -88,10 +88,7 @@ def directional_contrastive_loss(
     if anchor_id is not None:
         check_tensor('anchor_id', anchor_id, 'integer', (len(anchor),))
         check_tensor('negative_id', negative_id, 'integer', (len(negatives),))
-    if not temperature > 0:
-        raise ValueError(f"'temperature' must be positive, but is {temperature!r}")
-    if normalize not in ('positives', 'all'):
-        raise ValueError(f"'normalize' must be 'positives' or 'all', but is {normalize!r}")
+    _check_options(temperature, pos_threshold, normalize)
 
     counts = positive_conf > pos_threshold
     if directional:
@@ -108,6 +105,14 @@ def directional_contrastive_loss(
     # The fraction of equation 6 is 1 / (1 + sum / r), a sigmoid.
     loss = -F.logsigmoid(log_r - log_negatives).sum()
     return loss / max(len(chosen) if normalize == 'positives' else len(anchor), 1)
+
+
+def _check_options(temperature: float, pos_threshold: float, normalize: str) -> None:
+    if not temperature > 0:
+        raise ValueError(f"'temperature' must be positive, but is {temperature!r}")
+    check_share('pos_threshold', pos_threshold)
+    if normalize not in ('positives', 'all'):
+        raise ValueError(f"'normalize' must be 'positives' or 'all', but is {normalize!r}")
 
 
 @torch.no_grad()
@@ -185,6 +190,9 @@ class DirectionalContrastiveLoss(nn.Module):
         loss_weight (float): Factor on the loss. Defaults to 1.0.
         loss_name (str): Name of the loss in the log. It enters the total if it contains ``loss``. Defaults to
             ``'loss_dc'``.
+
+    Raises:
+        ValueError: If ``temperature``, ``pos_threshold`` or ``normalize`` is none that the function takes.
     """
 
     def __init__(
@@ -198,6 +206,7 @@ class DirectionalContrastiveLoss(nn.Module):
         loss_name: str = 'loss_dc',
     ) -> None:
         super().__init__()
+        _check_options(temperature, pos_threshold, normalize)
         self.temperature = temperature
         self.pos_threshold = pos_threshold
         self.directional = directional

@@ -73,9 +73,7 @@ def structured_consistency_loss(
     check_tensor('teacher_prob', teacher_prob, 'floating', tuple(student_prob.shape))
     batch, _, height, width = student_prob.shape
     check_tensor('region', region, 'integer', (batch, height, width))
-    check_count('num_boxes', num_boxes)
-    if num_pairs is not None:
-        check_count('num_pairs', num_pairs)
+    _check_options(num_boxes, num_pairs)
     if valid is not None:
         check_tensor('valid', valid, 'bool', (batch, height, width))
 
@@ -91,6 +89,12 @@ def structured_consistency_loss(
     return box_loss.sum() / max(batch, 1)
 
 
+def _check_options(num_boxes: int, num_pairs: int | None) -> None:
+    check_count('num_boxes', num_boxes)
+    if num_pairs is not None:
+        check_count('num_pairs', num_pairs)
+
+
 def _box_pixels(
     region: Tensor, num_boxes: int, valid: Tensor | None, num_regions: int | Sequence[int] | Tensor | None
 ) -> tuple[Pixels, Tensor]:
@@ -102,12 +106,15 @@ def _box_pixels(
     """
     batch = len(region)
     shown = region.flatten(1).amax(dim=1)
-    num_regions = shown if num_regions is None else torch.as_tensor(num_regions, device=region.device)
-    if num_regions.dim() == 0:
-        num_regions = num_regions.expand(batch)
-    check_tensor('num_regions', num_regions, 'integer', (batch,))
-    if (shown > num_regions).any():
-        raise ValueError(f"'region' names box {shown.tolist()}, but 'num_regions' is {num_regions.tolist()}")
+    if num_regions is None:
+        num_regions = shown
+    else:
+        num_regions = torch.as_tensor(num_regions, device=region.device)
+        if num_regions.dim() == 0:
+            num_regions = num_regions.expand(batch)
+        check_tensor('num_regions', num_regions, 'integer', (batch,))
+        if (shown > num_regions).any():
+            raise ValueError(f"'region' names box {shown.tolist()}, but 'num_regions' is {num_regions.tolist()}")
 
     looked_at = region > (num_regions.long() - num_boxes).clamp(min=0)[:, None, None]
     if valid is not None:
@@ -192,6 +199,9 @@ class StructuredConsistencyLoss(nn.Module):
         loss_weight (float): Factor on the loss. Defaults to 1.0.
         loss_name (str): Name of the loss in the log. It enters the total if it contains ``loss``. Defaults to
             ``'loss_structured_consistency'``.
+
+    Raises:
+        ValueError: If ``num_boxes`` or ``num_pairs`` is no positive integer.
     """
 
     def __init__(
@@ -202,6 +212,7 @@ class StructuredConsistencyLoss(nn.Module):
         loss_name: str = 'loss_structured_consistency',
     ) -> None:
         super().__init__()
+        _check_options(num_boxes, num_pairs)
         self.num_boxes = num_boxes
         self.num_pairs = num_pairs
         self.loss_weight = loss_weight

@@ -148,7 +148,7 @@ class ContextAwareConsistency(SemiSegmentor):
 
         Returns:
             tuple[Tensor, Tensor, Tensor]: (2B, h, w) ids of places, True where a cell shows the image alone, and true
-            labels, 255 where they are not known.
+            labels, 255 or another id of no class where they are not known.
         """
         images, rank = len(views.crop1.image), get_dist_info()[0]
 
@@ -202,13 +202,14 @@ class ContextAwareConsistency(SemiSegmentor):
         if getattr(self.contrast, 'directional', False):
             active = active & (own < other)
         statistics = dict(active_anchors=active.float().sum() / max(len(own), 1), confidence=confidence[shown].mean())
-        known = shown & (true_label != 255)
+        classes = self.student.num_classes
+        known = shown & (true_label < classes)
         if known.any():
             anchors = torch.cat([torch.stack([label[side], true_label[side]]) for side in (one, two)], dim=1)[:, active]
             pool = torch.stack([label[known], true_label[known]])
             if not getattr(self.contrast, 'negative_sampling', True):
                 anchors[0], pool[0] = 0, 1  # any pair is contrasted, as if its pseudo labels differed
-            statistics['negative_precision'] = self._precision(anchors[:, anchors[1] != 255], pool)
+            statistics['negative_precision'] = self._precision(anchors[:, anchors[1] < classes], pool)
         return statistics
 
     def _precision(self, anchors: Tensor, negatives: Tensor) -> Tensor:

@@ -5,7 +5,12 @@ import torch
 from mmseg.registry import MODELS
 from torch.utils.flop_counter import FlopCounterMode
 
-from mmseg_semi.models.losses import directional_contrastive, directional_contrastive_loss, feature_l2_loss
+from mmseg_semi.models.losses import (
+    DirectionalContrastiveLoss,
+    directional_contrastive,
+    directional_contrastive_loss,
+    feature_l2_loss,
+)
 
 
 def problem(n=9, negatives=14, channels=5, classes=3, seed=0, dtype=torch.float64, ids=False):
@@ -258,12 +263,16 @@ def test_without_a_gradient_to_come_the_value_is_the_same():
         (dict(anchor_id=torch.arange(8), negative_id=torch.arange(14)), r"'anchor_id'.*\(9\).*\(8,\)"),
         (dict(anchor_id=torch.arange(9), negative_id=torch.rand(14)), "'negative_id'.*integer.*float32"),
         (dict(temperature=0.0), r"'temperature'.*positive.*0\.0"),
+        (dict(pos_threshold=75), r"'pos_threshold' must be a number in \[0, 1\], but is 75"),
         (dict(normalize='sum'), "'normalize'.*'sum'"),
     ],
 )
 def test_an_argument_that_does_not_fit_is_named(arguments, named):
     with pytest.raises(ValueError, match=named):
         directional_contrastive_loss(**{**problem(), **arguments})
+    if arguments.keys() & {'temperature', 'pos_threshold', 'normalize'}:  # long before there are features
+        with pytest.raises(ValueError, match=named):
+            DirectionalContrastiveLoss(**arguments)
 
 
 def test_the_module_weighs_the_loss_and_has_the_papers_numbers():

@@ -4,7 +4,7 @@ import pytest
 import torch
 from mmseg.registry import MODELS
 
-from mmseg_semi.models.losses import structured_consistency_loss
+from mmseg_semi.models.losses import StructuredConsistencyLoss, structured_consistency_loss
 from mmseg_semi.models.prediction import Prediction, Target
 
 
@@ -271,6 +271,9 @@ def test_an_argument_that_does_not_fit_is_named(arguments, named):
     )
     with pytest.raises(ValueError, match=named):
         structured_consistency_loss(**{**fitting, **arguments})
+    if arguments.keys() & {'num_boxes', 'num_pairs'}:  # long before there are predictions
+        with pytest.raises(ValueError, match=named):
+            StructuredConsistencyLoss(**arguments)
 
 
 def test_the_module_weighs_the_loss_of_a_prediction_and_its_target():

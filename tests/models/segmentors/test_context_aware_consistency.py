@@ -202,8 +202,8 @@ def test_precision_of_negatives_is_that_of_all_pairs():
     assert model._precision(anchors, negatives).item() == pytest.approx(expected)
 
 
-@pytest.mark.parametrize('sampling', [True, False])
-def test_the_log_tells_active_anchors_confidence_and_precision_where_labels_are_known(sampling):
+@pytest.mark.parametrize(('sampling', 'unknown'), [(True, 255), (True, 254), (False, 255)])
+def test_the_log_tells_active_anchors_confidence_and_precision_where_labels_are_known(sampling, unknown):
     contrast = dict(type='DirectionalContrastiveLoss', pos_threshold=0.0, negative_sampling=sampling)
     model = build(contrast=contrast)
     inputs, samples = make_views(flips=(None, None), offsets=((0, 0), (0, 0)))
@@ -221,12 +221,14 @@ def test_the_log_tells_active_anchors_confidence_and_precision_where_labels_are_
     active = (own < other) & (other > threshold)
 
     true = torch.randint(0, 3, (4, 4)).repeat_interleave(STRIDE, 0).repeat_interleave(STRIDE, 1)
+    true[:STRIDE] = unknown
     for sample in (*samples['crop1'], *samples['crop2']):
         sample.true_label.data = true[None]
     logs = model.loss_unlabeled(gather(inputs, samples))
     assert logs['active_anchors'].item() == pytest.approx(active.double().mean().item())
     truth, label = true[::STRIDE, ::STRIDE].flatten().repeat(4), label.flatten()
     different = (label[active][:, None] != label) if sampling else torch.ones(int(active.sum()), len(label)).bool()
+    different &= (truth[active][:, None] != unknown) & (truth != unknown)
     right = (truth[active][:, None] != truth)[different].double().mean()
     assert logs['negative_precision'].item() == pytest.approx(right.item())
 

@@ -195,7 +195,7 @@ def test_statistics_tell_the_share_of_confident_pixels_and_their_confidence():
     sure = logits[0, :, 0, 0].softmax(0).max()
     torch.testing.assert_close(statistics['confidence'], (sure + 1 / 8) / 2)
     true_label = torch.full((1, 2, 4), 255)
-    true_label[0, 0, :2], true_label[0, 1] = torch.tensor([3, 4]), 0
+    true_label[0, 0, :3], true_label[0, 1] = torch.tensor([3, 4, 254]), 0
     assert target.statistics(0.9, true_label)['pseudo_label_accuracy'] == 0.5
 
 
