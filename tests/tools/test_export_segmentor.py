@@ -55,12 +55,20 @@ def export(tool, monkeypatch, *args):
     tool.main()
 
 
-@pytest.mark.parametrize('branch', ['teacher', 'student'])
+@pytest.mark.parametrize(('options', 'predict_on', 'branch'), [
+    (['--predict-on', 'teacher'], 'student', 'teacher'),
+    (['--predict-on', 'student'], 'teacher', 'student'),
+    ([], 'teacher', 'teacher'),
+    ([], 'student', 'student'),
+])  # fmt: skip
 def test_the_supervised_config_loads_the_export_exactly_and_gives_equal_logits(
-    tool, saved, tmp_path, monkeypatch, branch
+    tool, saved, tmp_path, monkeypatch, options, predict_on, branch
 ):
     cfg, model, path = saved
-    export(tool, monkeypatch, path, tmp_path / 'plain.pth', '--branch', branch)
+    checkpoint = torch.load(path, weights_only=True)
+    cfg.model.predict_on = predict_on
+    torch.save({**checkpoint, 'meta': {**checkpoint['meta'], 'cfg': cfg.pretty_text}}, path)
+    export(tool, monkeypatch, path, tmp_path / 'plain.pth', *options)
     exported = CheckpointLoader.load_checkpoint(str(tmp_path / 'plain.pth'), map_location='cpu')
     assert set(exported) == {'meta', 'state_dict'}
     assert exported['meta']['dataset_meta']['classes'] == CLASSES

@@ -28,30 +28,32 @@ def plain_config(cfg: Config) -> Config:
     return Config({**plain, 'model': cfg.model.segmentor, 'val_cfg': None, 'train_cfg': None})
 
 
-def export(checkpoint: dict, branch: str) -> dict:
-    """Give the plain checkpoint of a branch, without the state of training.
+def export(checkpoint: dict, branch: str | None = None) -> tuple[str, dict]:
+    """Give a branch and its plain checkpoint, without the state of training.
 
     Args:
         checkpoint (dict): Of a :class:`SemiSegmentor`.
-        branch (str): ``'teacher'`` or ``'student'``.
+        branch (str, optional): ``'teacher'`` or ``'student'``. Defaults to the ``predict_on`` of the model.
 
     Raises:
         ValueError: If the checkpoint has no such branch.
     """
+    meta = dict(checkpoint.get('meta', {}))
+    cfg = Config.fromstring(meta['cfg'], '.py') if meta.get('cfg') else None
+    branch = branch or (cfg.model.get('predict_on', 'teacher') if cfg else 'teacher')
     weights = branch_weights(checkpoint, branch)
     if not weights:
         raise ValueError(f'no weight of a {branch} in it: is it a checkpoint of a semi-supervised model?')
-    meta = dict(checkpoint.get('meta', {}))
-    if meta.get('cfg'):
-        meta['cfg'] = plain_config(Config.fromstring(meta['cfg'], '.py')).pretty_text
-    return dict(meta=meta, state_dict=weights)
+    if cfg:
+        meta['cfg'] = plain_config(cfg).pretty_text
+    return branch, dict(meta=meta, state_dict=weights)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('checkpoint', type=Path, help='checkpoint of a semi-supervised model')
     parser.add_argument('out', type=Path, help='checkpoint to write')
-    parser.add_argument('--branch', choices=['teacher', 'student'], default='teacher')
+    parser.add_argument('--predict-on', choices=['teacher', 'student'], help="default: the model's own predict_on")
     parser.add_argument('--with-config', action='store_true', help='also write OUT with the suffix .py, its config')
     parser.add_argument('--force', action='store_true', help='overwrite what is there')
     args = parser.parse_args()
@@ -61,14 +63,15 @@ def main() -> None:
         if path.exists() and not args.force:
             raise SystemExit(f'{path} exists; give --force to overwrite it')
     try:
-        exported = export(CheckpointLoader.load_checkpoint(str(args.checkpoint), map_location='cpu'), args.branch)
+        checkpoint = CheckpointLoader.load_checkpoint(str(args.checkpoint), map_location='cpu')
+        branch, exported = export(checkpoint, args.predict_on)
     except ValueError as error:
         raise SystemExit(f'{args.checkpoint}: {error}') from None
     if args.with_config and 'cfg' not in exported['meta']:
         raise SystemExit(f'{args.checkpoint} holds no config to write')
     with replace_file(args.out) as draft:
         torch.save(exported, draft)
-    print(f'{args.out}: {args.branch}, {len(exported["state_dict"])} tensors')
+    print(f'{args.out}: {branch}, {len(exported["state_dict"])} tensors')
     if args.with_config:
         config.write_text(exported['meta']['cfg'])
         print(f'{config}: its config, for testing and inference')
