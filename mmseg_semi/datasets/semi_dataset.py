@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mmengine.dataset import BaseDataset
+from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
 from mmseg_semi.utils.seed import seeded
@@ -157,6 +158,25 @@ def load_dataset(dataset: dict | BaseDataset, what: str) -> BaseDataset:
     if hasattr(dataset, 'load_data_list') and not dataset.load_data_list():  # wrappers have none of their own
         raise _no_image(what, dataset)
     dataset.full_init()
+    return dataset
+
+
+def load_plain_dataset(dataset: dict | BaseDataset, what: str) -> BaseDataset:
+    """Load a dataset that is no part of a :class:`SemiDataset`, and so takes comments for images.
+
+    Args:
+        dataset (dict | BaseDataset): As for :func:`load_dataset`.
+        what (str): Likewise.
+
+    Raises:
+        ValueError: If there is no image, or its list has lines of comment.
+    """
+    dataset = load_dataset(dataset, what)
+    if isinstance(dataset, BaseSegDataset) and any(is_comment(path, dataset) for path in _paths(dataset)):
+        raise ValueError(
+            f'{what}: {dataset.ann_file} has lines of comment, for which {type(dataset).__name__} would look for '
+            'images: remove them or, for training, make it the labelled part of a SemiDataset, which skips them'
+        )
     return dataset
 
 

@@ -9,7 +9,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
-from mmseg_semi.datasets.semi_dataset import load_dataset
+from mmseg_semi.datasets.semi_dataset import load_plain_dataset
 from mmseg_semi.utils.wrapper import unwrapped
 
 from .hooks import MeanTeacherHook
@@ -82,12 +82,12 @@ class TeacherStudentValLoop(ValLoop):
     ``predict_on`` names, so that ``save_best='mIoU'`` works.
 
     Raises:
-        ValueError: If there is no image to validate on.
+        ValueError: If there is no image to validate on, or the list of them has lines of comment.
     """
 
     def __init__(self, runner: Runner, dataloader: DataLoader | dict, *args, **kwargs) -> None:
         if isinstance(dataloader, dict):
-            dataloader = {**dataloader, 'dataset': load_dataset(dataloader['dataset'], 'val_dataloader')}
+            dataloader = {**dataloader, 'dataset': load_plain_dataset(dataloader['dataset'], 'val_dataloader')}
         super().__init__(runner, dataloader, *args, **kwargs)
 
     def run(self) -> dict:

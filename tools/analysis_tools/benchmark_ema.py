@@ -36,7 +36,7 @@ def main() -> None:
     args = parser.parse_args()
 
     student = ResNetV1c(depth=50).to(args.device)
-    model = SimpleNamespace(student=student, teacher=copy.deepcopy(student).requires_grad_(False))
+    model = nn.ModuleDict(dict(student=student, teacher=copy.deepcopy(student).requires_grad_(False)))
     hook = MeanTeacherHook(momentum=0.001)
     runner = SimpleNamespace(model=model, iter=0, optim_wrapper=SimpleNamespace(should_update=lambda: True))
     hook.before_train(runner)

@@ -25,7 +25,7 @@ from mmseg.registry import DATASETS
 from mmseg_semi.datasets import SampleIndex, SemiDataset
 from mmseg_semi.datasets.checks import Inspection, absent_classes, data_infos, inspect, reads_annotations
 from mmseg_semi.datasets.conversion import add_workers, errors_in_one_sentence, image_file, save_image, track
-from mmseg_semi.datasets.semi_dataset import is_comment, load_dataset
+from mmseg_semi.datasets.semi_dataset import load_plain_dataset
 from mmseg_semi.utils.config import load_config
 from mmseg_semi.utils.seed import derive_seed
 from mmseg_semi.visualization import draw_samples, panel
@@ -45,16 +45,10 @@ def build(key: str, cfg: ConfigDict) -> BaseDataset | SemiDataset:
     try:
         if cfg.type == 'SemiDataset':
             return DATASETS.build(cfg)
-        dataset = load_dataset(cfg, 'the dataset')
+        return load_plain_dataset(cfg, 'the dataset')
     except (AssertionError, FileNotFoundError, ValueError) as error:
         # Some datasets of mmseg assert that their files are there and say no more.
         raise ValueError(f'{key}: {error or f"a list or folder of {dict(cfg)} is missing"}') from error
-    if any(is_comment(info['img_path'], dataset) for info in data_infos(dataset)):
-        raise ValueError(
-            f'{key}: {dataset.ann_file} has lines of comment, for which {cfg.type} would look for images: remove them '
-            'or, for training, make the dataset the labelled part of a SemiDataset, which skips them'
-        )
-    return dataset
 
 
 def load_parts(cfg: Config) -> tuple[SemiDataset, dict[str, BaseDataset]]:
