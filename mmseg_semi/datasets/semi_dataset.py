@@ -174,7 +174,7 @@ def load_plain_dataset(dataset: dict | BaseDataset, what: str) -> BaseDataset:
     dataset = load_dataset(dataset, what)
     if isinstance(dataset, BaseSegDataset) and any(is_comment(path, dataset) for path in _paths(dataset)):
         raise ValueError(
-            f'{what}: {dataset.ann_file} has lines of comment, for which {type(dataset).__name__} would look for '
+            f'{dataset.ann_file} has lines of comment, for which {type(dataset).__name__} would look for '
             'images: remove them or, for training, make it the labelled part of a SemiDataset, which skips them'
         )
     return dataset

@@ -142,6 +142,14 @@ def test_a_validation_set_without_images_is_refused(config):
     refuses(cfg, "val_dataloader has no image: check its data_root, data_prefix=.*, ann_file='.*empty.txt'")
 
 
+def test_lines_of_comment_in_a_validation_list_are_named_with_the_way_out(config):
+    cfg, root = config
+    names = [path.stem for path in (root / 'images/val').iterdir()]
+    (root / 'commented.txt').write_text('\n'.join(['# a list', *names]))
+    cfg.val_dataloader.dataset.ann_file = 'commented.txt'
+    refuses(cfg, 'commented.txt has lines of comment, for which .* would look for images: remove them')
+
+
 @pytest.mark.parametrize('head', ['decode_head', 'auxiliary_head'])
 def test_a_head_with_another_number_of_classes_is_refused(config, head):
     cfg, _ = config
