@@ -136,8 +136,8 @@ class Entry(NamedTuple):
         return round(statistics.mean(values), 2), round(statistics.stdev(values), 2) if len(values) > 1 else None
 
     @property
-    def seeds(self) -> list[int]:
-        return [run['seed'] for run in self.runs]
+    def seeds(self) -> str:
+        return ', '.join(str(run['seed']) for run in self.runs)
 
 
 def read_entries() -> list[Entry]:
@@ -212,7 +212,7 @@ def row(entry: Entry) -> str:
         f'[{url.rpartition("/")[2]}]({url})' if url else '',
         'all' if entry.labels == 'full' else entry.labels.replace('_', '/'),
         f'{mean:.2f}' if deviation is None else f'{mean:.2f} +- {deviation:.2f}',
-        ', '.join(map(str, entry.seeds)),
+        entry.seeds,
         f'[config](../{entry.config})' + ('' if entry.is_model else f', `--fractions {entry.labels}` of the benchmark'),
     ]
     return f'| {" | ".join(cells)} |'

@@ -37,7 +37,7 @@ def check_versions() -> None:
 
 
 def prepare_mmengine() -> None:
-    """Let mmengine find mmseg's configs and load its own checkpoints, whichever line of it is installed.
+    """Let mmengine find mmseg's and our configs and load its own checkpoints, whichever line of it is installed.
 
     ``_base_ = 'mmseg::...'`` looks for a distribution of a name that only one line of packages has, and the training
     history in a checkpoint is made of classes and their methods, which torch >= 2.6 unpickles only once they are
@@ -50,6 +50,8 @@ def prepare_mmengine() -> None:
     from mmengine.utils import digit_version
 
     MODULE2PACKAGE['mmseg'] = 'mmseg'
+    # Of a distribution that is installed in place mmengine may not find the folder; that of a module it does.
+    MODULE2PACKAGE['mmseg_semi'] = __name__
     if digit_version(torch.__version__) >= digit_version('2.6.0'):
         arrays = (getattr(np, '_core', None) or np.core).multiarray
         dtypes = [type(np.dtype(kind)) for kind in ('float64', 'float32', 'int64', 'int32', 'bool')]
