@@ -20,9 +20,7 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.10,<3.13',
     packages=find_packages(include=['mmseg_semi', 'mmseg_semi.*']),
-    # .mim holds links to what mim and `_base_ = 'mmseg_semi::...'` look for in a package.
-    package_data={'mmseg_semi': ['.mim/**/*'], 'mmseg_semi.visualization': ['*.j2']},
-    exclude_package_data={'mmseg_semi': ['.mim/**/__pycache__/*']},
+    include_package_data=True,
     install_requires=requirements('runtime'),
     extras_require={name: requirements(name) for name in ('analysis', 'onedl', 'openmmlab', 'robustness', 'tests')},
     classifiers=[

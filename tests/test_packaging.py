@@ -14,8 +14,8 @@ CONFIG = 'context_aware_consistency/context-aware-consistency_deeplabv3plus_r18-
 @pytest.fixture(scope='module')
 def installed(tmp_path_factory) -> Path:
     """The folder into which a copy of the package was installed."""
-    folder = tmp_path_factory.mktemp('site-packages')
-    command = [sys.executable, 'setup.py', '-q', 'build_py', '--build-lib', folder]
+    folder, metadata = tmp_path_factory.mktemp('site-packages'), tmp_path_factory.mktemp('metadata')
+    command = [sys.executable, 'setup.py', '-q', 'egg_info', '-e', metadata, 'build_py', '--build-lib', folder]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     return folder
 
