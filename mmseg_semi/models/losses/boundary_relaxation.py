@@ -61,9 +61,7 @@ def _pixel_losses(logits: Tensor, label: Tensor, window_size: int, ignore_index:
     check_tensor('logits', logits, 'floating', ('B', 'C', 'H', 'W'))
     batch, classes, height, width = logits.shape
     check_tensor('label', label, 'integer', (batch, height, width))
-    check_count('window_size', window_size)
-    if window_size % 2 == 0:
-        raise ValueError(f"'window_size' must be odd, so that a window has a centre, but is {window_size}")
+    _check_window(window_size)
     label = label.long()
     labelled = label != ignore_index
     if (labelled & ((label < 0) | (label >= classes))).any():
@@ -79,6 +77,12 @@ def _pixel_losses(logits: Tensor, label: Tensor, window_size: int, ignore_index:
     relaxed = logits.detach().masked_fill(~nearby, -torch.inf).softmax(dim=1)
     loss = F.cross_entropy(logits, relaxed, reduction='none') - torch.special.entr(relaxed).sum(dim=1)
     return torch.where(labelled, loss, 0)
+
+
+def _check_window(window_size: int) -> None:
+    check_count('window_size', window_size)
+    if window_size % 2 == 0:
+        raise ValueError(f"'window_size' must be odd, so that a window has a centre, but is {window_size}")
 
 
 def _classes_nearby(label: Tensor, labelled: Tensor, classes: int, radius: int) -> Tensor:
@@ -106,6 +110,9 @@ class BoundaryRelaxedCrossEntropyLoss(nn.Module):
         loss_weight (float): Factor on the loss. Defaults to 1.0.
         loss_name (str): Name of the loss in the log. It enters the total if it contains ``loss``. Defaults to
             ``'loss_boundary_relaxed_ce'``.
+
+    Raises:
+        ValueError: If ``window_size`` is not odd and positive.
     """
 
     def __init__(
@@ -116,6 +123,7 @@ class BoundaryRelaxedCrossEntropyLoss(nn.Module):
         loss_name: str = 'loss_boundary_relaxed_ce',
     ) -> None:
         super().__init__()
+        _check_window(window_size)
         self.window_size = window_size
         self.class_weight = class_weight
         self.loss_weight = loss_weight

@@ -114,6 +114,11 @@ def test_an_argument_that_does_not_fit_is_named(arguments, named):
         boundary_relaxed_cross_entropy(**{**fitting, **arguments})
 
 
+def test_a_window_without_a_centre_is_refused_when_the_module_is_built():
+    with pytest.raises(ValueError, match="'window_size' must be odd.*4"):
+        MODELS.build(dict(type='BoundaryRelaxedCrossEntropyLoss', window_size=4))
+
+
 def test_the_module_weighs_pixels_and_keeps_the_mean_over_labelled_ones():
     logits, label, weight = torch.randn(2, 5, 9, 11), labels(), torch.rand(2, 9, 11)
     module = MODELS.build(dict(type='BoundaryRelaxedCrossEntropyLoss', loss_weight=0.4))
