@@ -115,7 +115,7 @@ def test_an_argument_that_does_not_fit_is_named(arguments, named):
 
 
 def test_a_window_without_a_centre_is_refused_when_the_module_is_built():
-    with pytest.raises(ValueError, match="'window_size' must be odd.*4"):
+    with pytest.raises(ValueError, match=r"'window_size' must be odd.*4"):
         MODELS.build(dict(type='BoundaryRelaxedCrossEntropyLoss', window_size=4))
 
 
