@@ -14,11 +14,13 @@ class CompileHook(Hook):
     images differ in size. (mmengine's ``compile`` setting would compile the whole training step, data samples,
     logging and optimizer included.)
 
-    Switch it on with ``default_hooks=dict(compile=dict(type='CompileHook'))``.
+    Switch it on with ``default_hooks=dict(compile=dict(type='CompileHook'))``. A backbone with SyncBN is compiled in
+    pieces where there are several processes, so little is gained: torch cannot trace how it gathers statistics.
 
     Args:
-        **options: Of :func:`torch.compile`, such as ``mode='max-autotune'`` or ``backend='aot_eager'``. The default
-            backend needs a C++ compiler on a CPU.
+        **options: Of :func:`torch.compile`, such as ``mode='max-autotune-no-cudagraphs'`` or ``backend='eager'``. The
+            default backend needs a C++ compiler on a CPU. ``backend='aot_eager'`` fails where a backbone has
+            ``with_cp``, and CUDA graphs (``mode='max-autotune'``) may where gradients are accumulated.
 
     Raises:
         ValueError: If the model has no student and teacher.
