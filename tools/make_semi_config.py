@@ -25,7 +25,8 @@ from mmseg_semi.engine.hooks import DatasetCheckHook
 from mmseg_semi.utils.config import imports_with_ours, load_config
 from mmseg_semi.utils.files import replace_file
 
-METHODS = Path(__file__).resolve().parents[1] / 'configs/_base_/methods'
+ROOT = Path(__file__).resolve().parents[1]
+METHODS = ROOT / 'configs/_base_/methods'
 GEOMETRY = {
     'RandomChoiceResize', 'RandomCrop', 'RandomFlip', 'RandomResize', 'RandomRotate', 'RandomRotFlip', 'Resize',
     'ResizeShortestEdge', 'ResizeToMultiple',
@@ -101,7 +102,7 @@ def make(
     Raises:
         SystemExit: If the supervised config is of a kind that cannot be wrapped.
     """
-    base = Config.fromstring(f'_base_ = {config!r}', '.py') if '::' in config else load_config(config)
+    base = load_config(config)
     if not isinstance(base.get('model', {}).get('type', ''), str):
         raise SystemExit(f'{config} is written in Python alone (read_base), which a list of _base_ cannot inherit')
     for key in ('model', 'train_dataloader', 'train_cfg'):
@@ -129,7 +130,8 @@ def make(
     model, parts, block = "type='SemiSegmentor', segmentor=_base_.model", 'labeled=labeled', ''
     ratio = [base.train_dataloader.batch_size]
     if unlabeled:
-        bases.append(osp.relpath(METHODS / f'{method}.py', folder))
+        methods = osp.relpath(METHODS, folder) if folder.is_relative_to(ROOT) else 'mmseg_semi::_base_/methods'
+        bases.append(f'{methods}/{method}.py')
         model, parts = 'segmentor=_base_.model, **_base_.method', f'{parts}, unlabeled=unlabeled'
         paired = method == 'context_aware_consistency'
         if paired:  # the paper's 5 of 80 epochs on the labels alone
@@ -278,7 +280,7 @@ def main() -> None:
     with replace_file(args.out) as draft:
         draft.write_text(text)
         check(draft, args.out, args.labeled)
-    print(f'Written: {args.out}\nTrain it: python tools/train.py {args.out}')
+    print(f'Written: {args.out}\nTrain it: python tools/train.py {args.out}, or mim train mmseg_semi {args.out}')
 
 
 if __name__ == '__main__':

@@ -1,21 +1,27 @@
 import os.path as osp
+from pathlib import Path
 
 from mmengine.config import Config
+from mmengine.hub import get_config
 
 
-def load_config(path: str, options: dict | None = None) -> Config:
+def load_config(path: str | Path, options: dict | None = None) -> Config:
     """Read the config file that a command line names.
 
     Args:
-        path (str): File.
+        path (str | Path): File, or ``mmseg::NAME`` and ``mmseg_semi::NAME`` for one that is installed.
         options (dict, optional): Settings to override, as ``--cfg-options`` gives them.
 
     Raises:
-        SystemExit: If there is none.
+        SystemExit: If there is none, or one that it inherits from is missing.
     """
-    if not osp.isfile(path):
+    installed = str(path).startswith(('mmseg::', 'mmseg_semi::'))
+    if not (installed or osp.isfile(path)):
         raise SystemExit(f'there is no config {path}')
-    cfg = Config.fromfile(path)
+    try:
+        cfg = get_config(str(path)) if installed else Config.fromfile(path)
+    except (AssertionError, FileNotFoundError) as error:
+        raise SystemExit(f'the config {path} cannot be read: {str(error) or type(error).__name__}') from error
     if options:
         cfg.merge_from_dict(options)
     return cfg

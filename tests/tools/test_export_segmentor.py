@@ -104,3 +104,16 @@ def test_what_cannot_be_exported_is_said_in_one_sentence(tool, saved, tmp_path, 
         export(tool, monkeypatch, 'nowhere.pth', tmp_path / 'out.pth')
     with pytest.raises(SystemExit, match='exists; give --force'):
         export(tool, monkeypatch, path, tmp_path / 'supervised.pth')
+
+
+def test_the_plain_config_has_no_scope_that_mmseg_alone_does_not_know(tool, tmp_path):
+    scenes = 'supervised_deeplabv3plus_r18-slim_1xb4-800_scenes-16-96x96.py'
+    (tmp_path / 'config.py').write_text(
+        f"_base_ = 'mmseg_semi::supervised/{scenes}'\nvisualizer = dict(_scope_='mmseg')\n"
+    )
+    cfg = Config.fromfile(tmp_path / 'config.py')
+    assert cfg.test_dataloader.dataset._scope_ == 'mmseg_semi'
+    plain = tool.plain_config(cfg)
+    assert "_scope_='mmseg_semi'" not in plain.pretty_text
+    assert plain.visualizer._scope_ == 'mmseg'
+    assert plain.test_pipeline == Config.fromfile(TOOL.parents[2] / 'configs/supervised' / scenes).test_pipeline

@@ -1,3 +1,4 @@
+import runpy
 from pathlib import Path
 
 import mmcv
@@ -8,6 +9,8 @@ from mmengine.runner import Runner
 from mmseg.registry import DATASETS
 
 from mmseg_semi.datasets import TexturedScenesDataset
+
+ROOT = Path(__file__).parents[2]
 
 
 @DATASETS.register_module()
@@ -218,6 +221,19 @@ def test_a_config_that_mmseg_ships_is_read_with_the_suffix_that_its_dataset_know
     assert "UniMatch of EncoderDecoder, {'labeled': 1, 'unlabeled': 2} images" in done.stdout
     unlabeled = Config.fromfile('semi.py').train_dataloader.dataset.unlabeled
     assert unlabeled.img_suffix == '_leftImg8bit.png'
+
+
+@pytest.mark.parametrize(
+    ('folder', 'base'),
+    [(ROOT / 'configs/mine', '../_base_/methods/unimatch.py'), (Path('/'), 'mmseg_semi::_base_/methods/unimatch.py')],
+    ids=['inside', 'outside'],
+)
+def test_a_method_is_inherited_by_its_path_inside_the_repository_and_from_the_package_outside(supervised, folder, base):
+    path, root = supervised
+    lists = [f'{root}/splits/{name}.txt' for name in ('labeled', 'unlabeled')]
+    make = runpy.run_path(str(ROOT / 'tools/make_semi_config.py'))['make']
+    text = make(str(path), 'unimatch', *lists, folder / 'semi.py', prepare=(), stride=None)
+    assert f'    {base!r},\n]' in text
 
 
 @pytest.mark.parametrize(('change', 'message'), [

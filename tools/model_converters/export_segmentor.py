@@ -7,6 +7,7 @@ The wrapped segmentor's own config loads the result. ``--with-config`` writes on
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -25,7 +26,16 @@ KEPT = (
 def plain_config(cfg: Config) -> Config:
     """Give the part of a config that tests its wrapped segmentor."""
     plain = {key: cfg[key] for key in KEPT if key in cfg}
-    return Config({**plain, 'model': cfg.model.segmentor, 'val_cfg': None, 'train_cfg': None})
+    return Config(without_our_scope({**plain, 'model': cfg.model.segmentor, 'val_cfg': None, 'train_cfg': None}))
+
+
+def without_our_scope(value: Any) -> Any:
+    """Leave out the scope of what a config inherited from ``mmseg_semi::``, which only this package knows."""
+    if isinstance(value, dict):
+        return {k: without_our_scope(v) for k, v in value.items() if (k, v) != ('_scope_', 'mmseg_semi')}
+    if isinstance(value, list | tuple):
+        return type(value)(map(without_our_scope, value))
+    return value
 
 
 def export(checkpoint: dict, branch: str | None = None) -> tuple[str, dict]:

@@ -1,5 +1,5 @@
 # A folder of your own images (docs/datasets/own_data.md). Copy this file and change the settings down to the line.
-_base_ = ['../tta.py']
+_base_ = ['mmseg_semi::_base_/tta.py']
 data_root = 'data/mine/'
 metainfo = dict(classes=('background', 'thing'), palette=[[0, 0, 0], [220, 20, 60]])
 img_suffix = '.jpg'
