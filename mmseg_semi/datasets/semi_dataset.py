@@ -150,15 +150,23 @@ def load_dataset(dataset: dict | BaseDataset, what: str) -> BaseDataset:
         what (str): What it is, in words.
 
     Raises:
+        FileNotFoundError: If mmseg does not find its list or its folder.
         ValueError: If there is no image.
     """
-    if isinstance(dataset, dict):
-        # mmengine cannot serialise an empty list, and would say so in terms of arrays.
-        dataset = build_lazily(dataset)
-    if hasattr(dataset, 'load_data_list') and not dataset.load_data_list():  # wrappers have none of their own
-        raise _no_image(what, dataset)
-    dataset.full_init()
-    return dataset
+    try:
+        loaded = build_lazily(dataset) if isinstance(dataset, dict) else dataset
+        # mmengine cannot serialise an empty list, and would say so in terms of arrays. Wrappers have none of their own.
+        if hasattr(loaded, 'load_data_list') and not loaded.load_data_list():
+            raise _no_image(what, loaded)
+    except AssertionError as error:  # what mmseg raises, now and then without a word
+        settings = dataset if isinstance(dataset, dict) else vars(dataset)
+        where = [f'{key}={settings[key]!r}' for key in ('data_root', 'data_prefix', 'ann_file') if settings.get(key)]
+        raise FileNotFoundError(
+            f'{what} does not find its images: {str(error) or "a list or a folder is missing"}; '
+            f'check {", ".join(where)}'
+        ) from error
+    loaded.full_init()
+    return loaded
 
 
 def load_plain_dataset(dataset: dict | BaseDataset, what: str) -> BaseDataset:

@@ -101,6 +101,16 @@ def test_an_empty_split_is_refused(config):
     refuses(cfg, 'the unlabeled part of SemiDataset has no image')
 
 
+@pytest.mark.parametrize('kind', ['TexturedScenesDataset', 'PascalVOCDataset'])  # the second asserts without a word
+@pytest.mark.parametrize('part', ['labeled', 'val'])
+def test_a_list_that_is_missing_is_named_with_the_settings_that_lead_to_it(config, kind, part):
+    cfg, _ = config
+    dataset = cfg.train_dataloader.dataset.labeled if part == 'labeled' else cfg.val_dataloader.dataset
+    dataset.update(type=kind, ann_file='splits/wrong.txt')
+    named = 'the labeled part of SemiDataset' if part == 'labeled' else 'val_dataloader'
+    refuses(cfg, f"{named} does not find its images: .*; check data_root=.*, ann_file='splits/wrong.txt'")
+
+
 def test_an_image_in_the_labelled_and_the_validation_list_is_named(config):
     cfg, _ = config
     cfg.val_dataloader.dataset.data_prefix = cfg.train_dataloader.dataset.labeled.data_prefix

@@ -46,9 +46,8 @@ def build(key: str, cfg: ConfigDict) -> BaseDataset | SemiDataset:
         if cfg.type == 'SemiDataset':
             return DATASETS.build(cfg)
         return load_plain_dataset(cfg, 'the dataset')
-    except (AssertionError, FileNotFoundError, ValueError) as error:
-        # Some datasets of mmseg assert that their files are there and say no more.
-        raise ValueError(f'{key}: {error or f"a list or folder of {dict(cfg)} is missing"}') from error
+    except (FileNotFoundError, ValueError) as error:
+        raise ValueError(f'{key}: {error}') from error
 
 
 def load_parts(cfg: Config) -> tuple[SemiDataset, dict[str, BaseDataset]]:
